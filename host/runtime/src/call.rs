@@ -1,0 +1,373 @@
+//! One call: a fresh store, its limits, and what came of it.
+//!
+//! A caller may be on any tokio runtime. The guest runs on the guests' own threads, so one that spins takes nothing from
+//! the caller; dropping the caller's future stops the guest.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use homeostat_core::grant::Limits;
+use homeostat_core::outcome::PluginError;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use wasmtime::component::ResourceTable;
+use wasmtime::{ResourceLimiter, Store, Trap, UpdateDeadline};
+use wasmtime_wasi::{I32Exit, WasiCtx};
+
+use crate::abi::v0_1::Linked;
+use crate::cache::Compiled;
+use crate::cpu;
+use crate::engine::TABLE_ELEMENTS;
+use crate::error::{CallError, CallErrorKind};
+use crate::grant::Dirs;
+use crate::host::Host;
+use crate::output::{Log, Output, Pipe, Stream};
+
+/// How long after the wall-clock limit the caller gives up by itself: the guest's thread may hang in the kernel.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Handles (files, streams) that a guest may hold at once.
+const HANDLES: usize = 4096;
+
+/// Bytes that a guest may hand to the host in one call or answer.
+const HOSTCALL_FUEL: usize = 64 << 20;
+
+/// Random bytes that a guest may ask for in one call.
+const RANDOM: u64 = 1 << 20;
+
+/// What the host keeps of one guest.
+pub(crate) struct CallState {
+    pub wasi: WasiCtx,
+    pub table: ResourceTable,
+    pub output: Arc<Output>,
+    memory_limit: u64,
+    memory: u64,
+    cpu_limit: Duration,
+    verdict: Option<Verdict>,
+}
+
+/// Why the host stopped a guest.
+#[derive(Clone, Copy)]
+enum Verdict {
+    Cpu,
+    Memory,
+}
+
+impl ResourceLimiter for CallState {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let memory = self.memory + desired.saturating_sub(current) as u64;
+        if memory > self.memory_limit {
+            self.verdict = Some(Verdict::Memory);
+            return Err(wasmtime::Error::msg("memory limit"));
+        }
+        self.memory = memory;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        if desired > TABLE_ELEMENTS {
+            self.verdict = Some(Verdict::Memory);
+            return Err(wasmtime::Error::msg("table limit"));
+        }
+        Ok(true)
+    }
+}
+
+/// Why a call gave nothing that can be used, before it is known whose fault it is.
+pub(crate) enum Fault {
+    /// The guest could not be instantiated.
+    Instantiate(wasmtime::Error),
+    /// The guest trapped, or was stopped.
+    Run(wasmtime::Error),
+    /// The plugin's own error.
+    Plugin(PluginError),
+    /// The answer breaks the contract.
+    Nonsense(String),
+}
+
+impl From<wasmtime::Error> for Fault {
+    fn from(error: wasmtime::Error) -> Self {
+        Self::Run(error)
+    }
+}
+
+/// How an attempt failed.
+pub(crate) enum Failure {
+    /// The component is not what its exports say: instantiation refused it without running it.
+    Link(String),
+    Call(CallErrorKind),
+}
+
+/// What a plugin was asked so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct CallStats {
+    /// Calls that have ended.
+    pub calls: u64,
+    /// Of these, the ones that ended with any error, the plugin's own included.
+    pub failed: u64,
+    /// Of these, the ones that the sandbox ended: a trap or a limit.
+    pub trapped: u64,
+    /// Calls that run or wait for their turn.
+    pub in_flight: u64,
+}
+
+#[derive(Default)]
+struct Counters {
+    calls: AtomicU64,
+    failed: AtomicU64,
+    trapped: AtomicU64,
+    in_flight: AtomicU64,
+}
+
+/// A future of a guest, borrowed from its store.
+pub(crate) type Guest<'a, R> = Pin<Box<dyn Future<Output = Result<R, Fault>> + Send + 'a>>;
+
+/// All that a call of one plugin needs.
+pub(crate) struct Sandbox {
+    pub name: Arc<str>,
+    pub linked: Linked,
+    host: Arc<Host>,
+    dirs: Dirs,
+    limits: Limits,
+    turns: Semaphore,
+    counters: Counters,
+    log: Arc<Log>,
+    /// Keeps the machine code findable for the next plugin of the same file.
+    _compiled: Arc<Compiled>,
+}
+
+impl Sandbox {
+    pub(crate) fn new(
+        host: Arc<Host>,
+        name: &str,
+        linked: Linked,
+        dirs: Dirs,
+        limits: Limits,
+        compiled: Arc<Compiled>,
+    ) -> Self {
+        let name: Arc<str> = name.into();
+        Self {
+            linked,
+            dirs,
+            turns: Semaphore::new((limits.calls.max(1) as usize).min(Semaphore::MAX_PERMITS)),
+            limits,
+            counters: Counters::default(),
+            log: Arc::new(Log::new(name.clone())),
+            name,
+            host,
+            _compiled: compiled,
+        }
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(crate) fn host(&self) -> &Host {
+        &self.host
+    }
+
+    pub(crate) fn stats(&self) -> CallStats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let Counters { calls, failed, trapped, in_flight } = &self.counters;
+        CallStats { calls: read(calls), failed: read(failed), trapped: read(trapped), in_flight: read(in_flight) }
+    }
+
+    /// Call a function of the guest, in a fresh store.
+    pub(crate) async fn call<R, F>(self: &Arc<Self>, function: &'static str, body: F) -> Result<R, CallError>
+    where
+        R: Send + 'static,
+        F: for<'a> FnOnce(&'a Linked, &'a mut Store<CallState>) -> Guest<'a, R> + Send + 'static,
+    {
+        self.attempt(self.limits.wall, self.limits.cpu, body).await.map_err(|failure| {
+            let kind = match failure {
+                Failure::Call(kind) => kind,
+                Failure::Link(message) => CallErrorKind::Trap { message, stderr: String::new() },
+            };
+            self.error(function, kind)
+        })
+    }
+
+    pub(crate) fn error(&self, function: &'static str, kind: CallErrorKind) -> CallError {
+        CallError { plugin: self.name.to_string(), function, kind }
+    }
+
+    /// As [`Sandbox::call`], with limits of its own.
+    pub(crate) async fn attempt<R, F>(self: &Arc<Self>, wall: Duration, cpu: Duration, body: F) -> Result<R, Failure>
+    where
+        R: Send + 'static,
+        F: for<'a> FnOnce(&'a Linked, &'a mut Store<CallState>) -> Guest<'a, R> + Send + 'static,
+    {
+        let counted = InFlight::new(self.clone());
+        let result = self.on_guest_thread(wall, cpu, body).await;
+        counted.ended(result.as_ref().err());
+        result
+    }
+
+    async fn on_guest_thread<R, F>(self: &Arc<Self>, wall: Duration, cpu: Duration, body: F) -> Result<R, Failure>
+    where
+        R: Send + 'static,
+        F: for<'a> FnOnce(&'a Linked, &'a mut Store<CallState>) -> Guest<'a, R> + Send + 'static,
+    {
+        // Neither semaphore is ever closed.
+        let turn = self.turns.acquire().await;
+        let slot = self.host.slots().clone().acquire_owned().await;
+        let (send, receive) = oneshot::channel();
+        let sandbox = self.clone();
+        let mut task = Owned(self.host.guests().spawn(async move {
+            let _slot = slot;
+            let _busy = sandbox.host.ticker().busy();
+            let mut store = match sandbox.store(cpu) {
+                Ok(store) => store,
+                Err(missing) => {
+                    send.send(Err(Failure::Call(CallErrorKind::Grant(missing)))).ok();
+                    return;
+                }
+            };
+            let outcome = timeout(wall, cpu::metered(body(&sandbox.linked, &mut store))).await;
+            let result = match outcome {
+                Ok(answer) => answer.map_err(|fault| sandbox.judge(fault, &store, cpu)),
+                Err(_) => Err(Failure::Call(CallErrorKind::Timeout { limit: wall })),
+            };
+            store.data().output.finish();
+            // The caller may go on while the store is taken down. It may also have gone: then nobody wants the answer.
+            send.send(result).ok();
+        }));
+        let result = match timeout(wall + GRACE, receive).await {
+            Ok(Ok(result)) => result,
+            Err(_) => Err(Failure::Call(CallErrorKind::Timeout { limit: wall })),
+            Ok(Err(_)) => Err(Failure::Call(match (&mut task.0).await {
+                Err(error) if error.is_panic() => {
+                    tracing::error!(plugin = &*self.name, %error, "a host function panicked");
+                    CallErrorKind::Trap { message: "a host function panicked".into(), stderr: String::new() }
+                }
+                _ => CallErrorKind::Stopped,
+            })),
+        };
+        drop(turn);
+        result
+    }
+
+    /// A fresh store with the limits set.
+    ///
+    /// # Errors
+    /// A grant that cannot be given.
+    pub(crate) fn store(&self, cpu: Duration) -> Result<Store<CallState>, String> {
+        let output = Output::new(self.log.clone());
+        let mut wasi = WasiCtx::builder();
+        wasi.allow_blocking_current_thread(true)
+            .stdout(Pipe(output.clone(), Stream::Out))
+            .stderr(Pipe(output.clone(), Stream::Err))
+            .max_random_size(RANDOM);
+        let mut wasi = wasi.build();
+        *wasi.filesystem() = self.dirs.view()?;
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HANDLES);
+        let state = CallState {
+            wasi,
+            table,
+            output,
+            memory_limit: self.limits.memory,
+            memory: 0,
+            cpu_limit: cpu,
+            verdict: None,
+        };
+        let mut store = Store::new(self.host.engine(), state);
+        store.limiter(|state| state);
+        store.set_hostcall_fuel(HOSTCALL_FUEL);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|mut cx| {
+            let state = cx.data_mut();
+            if cpu::used() > state.cpu_limit {
+                state.verdict = Some(Verdict::Cpu);
+                return Err(wasmtime::Error::msg("CPU budget"));
+            }
+            Ok(UpdateDeadline::Yield(1))
+        });
+        Ok(store)
+    }
+
+    /// Say whose fault it was.
+    pub(crate) fn judge(&self, fault: Fault, store: &Store<CallState>, cpu: Duration) -> Failure {
+        let (error, starting) = match fault {
+            Fault::Plugin(error) => return Failure::Call(CallErrorKind::Plugin(error)),
+            Fault::Nonsense(what) => return Failure::Call(CallErrorKind::Nonsense(what)),
+            Fault::Instantiate(error) => (error, true),
+            Fault::Run(error) => (error, false),
+        };
+        let state = store.data();
+        Failure::Call(match state.verdict {
+            Some(Verdict::Cpu) => CallErrorKind::CpuBudget { limit: cpu },
+            Some(Verdict::Memory) => CallErrorKind::Memory { limit: self.limits.memory },
+            None => {
+                let message = if let Some(trap) = error.downcast_ref::<Trap>() {
+                    trap.to_string()
+                } else if let Some(I32Exit(status)) = error.downcast_ref::<I32Exit>() {
+                    format!("it ended itself with exit status {status}")
+                } else if starting {
+                    return Failure::Link(format!("{error:#}"));
+                } else {
+                    format!("{error:#}")
+                };
+                CallErrorKind::Trap { message, stderr: state.output.stderr() }
+            }
+        })
+    }
+}
+
+/// A task that ends with its owner.
+struct Owned(JoinHandle<()>);
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        // After the answer only the store is left to take down, which an abort would not hasten.
+        self.0.abort();
+    }
+}
+
+/// Counts a call while it lives; one that is dropped midway counts as failed.
+struct InFlight(Option<Arc<Sandbox>>);
+
+impl InFlight {
+    fn new(sandbox: Arc<Sandbox>) -> Self {
+        sandbox.counters.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(Some(sandbox))
+    }
+
+    fn ended(mut self, failure: Option<&Failure>) {
+        let trapped = match failure {
+            Some(Failure::Link(_)) => true,
+            Some(Failure::Call(kind)) => matches!(
+                kind,
+                CallErrorKind::Trap { .. }
+                    | CallErrorKind::Timeout { .. }
+                    | CallErrorKind::CpuBudget { .. }
+                    | CallErrorKind::Memory { .. }
+            ),
+            None => false,
+        };
+        self.count(failure.is_some(), trapped);
+    }
+
+    fn count(&mut self, failed: bool, trapped: bool) {
+        if let Some(sandbox) = self.0.take() {
+            let Counters { calls, failed: failures, trapped: traps, in_flight } = &sandbox.counters;
+            failures.fetch_add(failed.into(), Ordering::Relaxed);
+            traps.fetch_add(trapped.into(), Ordering::Relaxed);
+            calls.fetch_add(1, Ordering::Relaxed);
+            in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.count(true, false);
+    }
+}

@@ -1,0 +1,147 @@
+//! From grants to what a guest is shown: directories opened once, and checked again before each call.
+
+use std::collections::BTreeSet;
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
+use std::sync::{Mutex, PoisonError};
+
+use homeostat_core::grant::{DirGrant, DirMode, Grants};
+use wasmtime_wasi::filesystem::WasiFilesystemCtx;
+use wasmtime_wasi::{FsPerms, WasiCtx};
+
+/// The directories of one plugin. They stay open between calls: a call then costs one `stat` a directory instead of
+/// opening it, and sees at once when another directory has taken the name.
+pub(crate) struct Dirs {
+    grants: Vec<DirGrant>,
+    opened: Mutex<Opened>,
+}
+
+struct Opened {
+    ids: Vec<Id>,
+    view: WasiFilesystemCtx,
+}
+
+/// Device and inode.
+type Id = (u64, u64);
+
+impl Dirs {
+    /// Check and open them.
+    ///
+    /// # Errors
+    /// A sentence that names the grant and says what is wrong with it.
+    pub(crate) fn open(grants: &Grants) -> Result<Self, String> {
+        let mut seen = BTreeSet::new();
+        for grant in &grants.dirs {
+            let guest = normal(&grant.guest).ok_or_else(|| {
+                format!("Grants.Dirs: Guest {:?} must be an absolute path without \"..\"", grant.guest)
+            })?;
+            if !seen.insert(guest) {
+                return Err(format!(
+                    "Grants.Dirs: Guest {:?} is given twice; each needs a name of its own",
+                    grant.guest
+                ));
+            }
+        }
+        let opened = open(&grants.dirs)?;
+        Ok(Self { grants: grants.dirs.clone(), opened: Mutex::new(opened) })
+    }
+
+    /// The guest's view of them, opened anew where a directory was replaced.
+    ///
+    /// # Errors
+    /// As [`Dirs::open`]: a directory may have gone since.
+    pub(crate) fn view(&self) -> Result<WasiFilesystemCtx, String> {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = self.grants.iter().zip(&opened.ids).all(|(grant, id)| identify(grant).is_ok_and(|now| now == *id));
+        if !same {
+            *opened = open(&self.grants)?;
+        }
+        Ok(opened.view.clone())
+    }
+}
+
+/// A guest path as it is compared: absolute, no empty, `.` or `..` parts.
+fn normal(path: &str) -> Option<Vec<&str>> {
+    let parts: Vec<_> = path.strip_prefix('/')?.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    (!parts.contains(&"..") && !path.contains('\0')).then_some(parts)
+}
+
+fn open(grants: &[DirGrant]) -> Result<Opened, String> {
+    let mut builder = WasiCtx::builder();
+    // Guests have threads of their own, where a short file operation is cheaper done than handed on.
+    builder.allow_blocking_current_thread(true);
+    let mut ids = Vec::with_capacity(grants.len());
+    for grant in grants {
+        ids.push(identify(grant)?);
+        let perms = match grant.mode {
+            DirMode::ReadOnly => FsPerms::ReadOnly,
+            DirMode::ReadWrite => FsPerms::ReadWrite,
+        };
+        builder
+            .preopened_dir(&grant.host, &grant.guest, perms)
+            .map_err(|e| format!("Grants.Dirs: cannot open {} for {}: {e:#}", grant.host.display(), grant.guest))?;
+    }
+    Ok(Opened { ids, view: builder.build().filesystem().clone() })
+}
+
+fn identify(grant: &DirGrant) -> Result<Id, String> {
+    let (host, guest) = (grant.host.display(), &grant.guest);
+    match fs::metadata(&grant.host) {
+        Ok(metadata) if metadata.is_dir() => Ok(id(&metadata)),
+        Ok(_) => Err(format!("Grants.Dirs: {host} (granted as {guest}) is not a directory")),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            Err(format!("Grants.Dirs: {host} (granted as {guest}) does not exist; create it, or mend the grant's Host"))
+        }
+        Err(e) => Err(format!("Grants.Dirs: {host} (granted as {guest}) cannot be looked at: {e}")),
+    }
+}
+
+fn id(metadata: &Metadata) -> Id {
+    (metadata.dev(), metadata.ino())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grants(dirs: &[(&std::path::Path, &str)]) -> Grants {
+        let dirs = dirs
+            .iter()
+            .map(|(host, guest)| DirGrant { host: host.into(), guest: (*guest).into(), mode: DirMode::ReadWrite })
+            .collect();
+        Grants { dirs }
+    }
+
+    fn refusal(dirs: &[(&std::path::Path, &str)]) -> String {
+        Dirs::open(&grants(dirs)).err().expect("was accepted")
+    }
+
+    #[test]
+    fn refuses_what_cannot_work_and_names_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("file");
+        fs::write(&file, "").expect("a file");
+        assert!(refusal(&[(&dir.path().join("none"), "/a")]).contains("none (granted as /a) does not exist"));
+        assert!(refusal(&[(&file, "/a")]).contains("is not a directory"));
+        for twice in ["/a", "/a/", "//a", "/./a"] {
+            assert!(refusal(&[(dir.path(), "/a"), (dir.path(), twice)]).contains("twice"), "{twice}");
+        }
+        for bad in ["a", "", "/a/../b", "/a\0b"] {
+            assert!(refusal(&[(dir.path(), bad)]).contains("absolute path"), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_directory_that_was_replaced_is_opened_anew_and_a_missing_one_is_an_error() {
+        let root = tempfile::tempdir().expect("a directory");
+        let dir = root.path().join("d");
+        fs::create_dir(&dir).expect("a directory");
+        let dirs = Dirs::open(&grants(&[(&dir, "/d")])).expect("opens");
+        let before = dirs.opened.lock().expect("a lock").ids.clone();
+        fs::rename(&dir, root.path().join("old")).expect("renames");
+        assert!(dirs.view().err().expect("was given").contains("does not exist"));
+        fs::create_dir(&dir).expect("a directory");
+        dirs.view().expect("opens again");
+        assert_ne!(before, dirs.opened.lock().expect("a lock").ids);
+    }
+}

@@ -1,0 +1,106 @@
+//! What all plugins of a process share: the engine, the linker, the guests' threads and their clock.
+
+use std::sync::Arc;
+use std::thread;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::Semaphore;
+use wasmtime::Engine;
+use wasmtime::component::Linker;
+
+use crate::RuntimeConfig;
+use crate::abi::v0_1;
+use crate::cache::Cache;
+use crate::call::CallState;
+use crate::engine::{self, Built};
+use crate::error::RuntimeError;
+use crate::ticker::Ticker;
+
+pub(crate) struct Host {
+    engine: Engine,
+    pooled: bool,
+    linker: Linker<CallState>,
+    ticker: Ticker,
+    slots: Arc<Semaphore>,
+    cache: Cache,
+    guests: Guests,
+}
+
+impl Host {
+    pub(crate) fn start(config: RuntimeConfig) -> Result<Self, RuntimeError> {
+        let Built { engine, pooled } = engine::build()?;
+        let cache = Cache::open(config.cache_dir, &engine)?;
+        let mut linker = Linker::new(&engine);
+        // All of WASI 0.2 is linked, since guests of many languages import it whole. What is not granted is empty
+        // (files, environment, arguments) or refused (sockets).
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker)
+            .and_then(|()| v0_1::add_to_linker(&mut linker))
+            .map_err(|e| RuntimeError::Engine(format!("{e:#}")))?;
+        let threads = match config.guest_threads {
+            0 => thread::available_parallelism().map_or(2, usize::from).max(2),
+            threads => threads,
+        };
+        let guests = Builder::new_multi_thread()
+            .worker_threads(threads)
+            .thread_name("guest")
+            // Guests that compute come back to their own queue: look at new calls, and at timers, between any of them.
+            .global_queue_interval(1)
+            .event_interval(4)
+            .enable_all()
+            .build()
+            .map_err(RuntimeError::Threads)?;
+        let ticker = Ticker::start(engine.clone()).map_err(RuntimeError::Threads)?;
+        let slots = Arc::new(Semaphore::new(engine::GUESTS as usize));
+        Ok(Self { engine, pooled, linker, ticker, slots, cache, guests: Guests(Some(guests)) })
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(crate) fn pooled(&self) -> bool {
+        self.pooled
+    }
+
+    pub(crate) fn linker(&self) -> &Linker<CallState> {
+        &self.linker
+    }
+
+    pub(crate) fn ticker(&self) -> &Ticker {
+        &self.ticker
+    }
+
+    pub(crate) fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    /// A place for each guest that may live at once.
+    pub(crate) fn slots(&self) -> &Arc<Semaphore> {
+        &self.slots
+    }
+
+    /// The guests' own threads. Blocking work of the runtime (files, the compiler) runs beside them.
+    pub(crate) fn guests(&self) -> &Handle {
+        self.guests.handle()
+    }
+}
+
+/// Owns the guests' threads. The last handle may be dropped anywhere, on one of these threads too.
+struct Guests(Option<Runtime>);
+
+impl Guests {
+    fn handle(&self) -> &Handle {
+        match &self.0 {
+            Some(runtime) => runtime.handle(),
+            None => unreachable!("taken in drop only"),
+        }
+    }
+}
+
+impl Drop for Guests {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! What a file is, told from its bytes alone: before anything is compiled, and without trusting any of it.
+
+use wasmparser::{ComponentExternalKind, Encoding, Parser, Payload, Validator, WasmFeatures};
+
+use crate::abi::{PACKAGE, Version};
+use crate::error::LoadErrorKind;
+use crate::plugin::PluginKind;
+
+/// Names a component may import or export; more is no plugin.
+const NAMES: usize = 10_000;
+
+/// What a component imports and exports, by name.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    pub imports: Vec<String>,
+    pub exports: Vec<String>,
+}
+
+/// Which world a component is of.
+#[derive(Debug, PartialEq)]
+pub(crate) struct World {
+    pub kind: PluginKind,
+    /// The version it names, which may have another patch number than the one that serves it.
+    pub version: String,
+    pub served_by: Version,
+}
+
+/// Check that this is a whole component, and read its names. Costs little: nested modules are stepped over.
+pub(crate) fn names(bytes: &[u8]) -> Result<Names, LoadErrorKind> {
+    if bytes.is_empty() {
+        return Err(LoadErrorKind::Empty);
+    }
+    let size = bytes.len() as u64;
+    match bytes.strip_prefix(b"\0asm") {
+        // A file that ends within the header.
+        _ if bytes.len() < 8 && b"\0asm".starts_with(&bytes[..bytes.len().min(4)]) => {
+            return Err(LoadErrorKind::Truncated { size });
+        }
+        None => return Err(LoadErrorKind::NotWasm { looks_like: looks_like(bytes) }),
+        Some(_) => {}
+    }
+    let mut names = Names::default();
+    let mut parser = Parser::new(0);
+    // Files from new tools may begin with features that only the compiler can judge.
+    parser.set_features(WasmFeatures::all());
+    let mut rest = bytes;
+    loop {
+        let (used, payload) = match parser.parse(rest, true) {
+            Ok(wasmparser::Chunk::Parsed { consumed, payload }) => (consumed, payload),
+            Ok(wasmparser::Chunk::NeedMoreData(_)) => return Err(LoadErrorKind::Truncated { size }),
+            Err(error) => return Err(broken(&error, size)),
+        };
+        rest = &rest[used..];
+        match payload {
+            Payload::Version { encoding: Encoding::Module, .. } => return Err(LoadErrorKind::CoreModule),
+            Payload::ModuleSection { unchecked_range, .. } | Payload::ComponentSection { unchecked_range, .. } => {
+                // The parser itself already counts from behind it.
+                rest = bytes.get(unchecked_range.end..).ok_or(LoadErrorKind::Truncated { size })?;
+            }
+            Payload::ComponentImportSection(section) => {
+                for import in section {
+                    names.imports.push(import.map_err(|e| broken(&e, size))?.name.name.to_owned());
+                }
+            }
+            Payload::ComponentExportSection(section) => {
+                for export in section {
+                    let export = export.map_err(|e| broken(&e, size))?;
+                    if export.kind == ComponentExternalKind::Instance {
+                        names.exports.push(export.name.name.to_owned());
+                    }
+                }
+            }
+            Payload::End(_) => break,
+            _ => {}
+        }
+        if names.imports.len() + names.exports.len() > NAMES {
+            return Err(LoadErrorKind::Malformed {
+                offset: 0,
+                reason: format!("more than {NAMES} imports and exports"),
+            });
+        }
+    }
+    Ok(names)
+}
+
+/// Check the whole file against the format. Costs some 10 ms for each megabyte.
+pub(crate) fn validate(bytes: &[u8]) -> Result<(), LoadErrorKind> {
+    Validator::new_with_features(WasmFeatures::all())
+        .validate_all(bytes)
+        .map(drop)
+        .map_err(|error| broken(&error, bytes.len() as u64))
+}
+
+fn broken(error: &wasmparser::BinaryReaderError, size: u64) -> LoadErrorKind {
+    let offset = error.offset() as u64;
+    if error.message().contains("unexpected end") && offset >= size.saturating_sub(1) {
+        return LoadErrorKind::Truncated { size };
+    }
+    LoadErrorKind::Malformed { offset, reason: error.message().to_owned() }
+}
+
+/// Find the world by what is exported.
+pub(crate) fn world(names: &Names) -> Result<World, LoadErrorKind> {
+    let mut kinds = Vec::new();
+    let mut other = None;
+    for name in &names.exports {
+        let Some((interface, version)) = ours(name) else { continue };
+        let Some(served_by) = Version::serving(version) else {
+            other = Some(version);
+            continue;
+        };
+        let kind = match interface {
+            "instance" => PluginKind::Instance,
+            "flavor" => PluginKind::Flavor,
+            _ => continue,
+        };
+        kinds.push(World { kind, version: version.to_owned(), served_by });
+    }
+    match (kinds.pop(), other) {
+        (Some(world), _) if kinds.iter().all(|k| k.kind == world.kind) => Ok(world),
+        (Some(_), _) => Err(LoadErrorKind::BothWorlds),
+        (None, Some(found)) => Err(LoadErrorKind::OtherVersion { found: found.to_owned(), served: Version::served() }),
+        (None, None) => Err(LoadErrorKind::NoWorld { exports: list(&names.exports), served: Version::served() }),
+    }
+}
+
+/// Why an import is not given, and what to do.
+pub(crate) fn import_hint(import: &str) -> String {
+    let (interface, version) = import.split_once('@').unwrap_or((import, ""));
+    if let Some((_, version)) = ours(import) {
+        return match Version::serving(version) {
+            Some(_) => format!(
+                "it gives homeostat:plugin/log in version {}; the plugin may have been built for a later host",
+                Version::served()
+            ),
+            None => {
+                format!("it serves homeostat:plugin in version {}; build the plugin against that", Version::served())
+            }
+        };
+    }
+    if interface.starts_with("wasi:http/") {
+        return "this version grants no HTTP; build the plugin without an HTTP client".into();
+    }
+    if interface.starts_with("wasi:") && !version.is_empty() && !version.starts_with("0.2.") {
+        return format!("it gives WASI 0.2, and this is {version}; build with `--target wasm32-wasip2`");
+    }
+    "a host gives the interfaces of wasi:cli/imports@0.2 and homeostat:plugin/log, and nothing else; build the plugin without it".into()
+}
+
+/// Interface and version, where a name is of the contract's package.
+fn ours(name: &str) -> Option<(&str, &str)> {
+    name.strip_prefix(PACKAGE)?.strip_prefix('/')?.split_once('@')
+}
+
+fn list(names: &[String]) -> String {
+    match names {
+        [] => "nothing (a file that was cut off does so too)".into(),
+        names => {
+            let shown = names.iter().take(8).map(String::as_str).collect::<Vec<_>>().join(", ");
+            if names.len() > 8 { format!("{shown} and {} more", names.len() - 8) } else { shown }
+        }
+    }
+}
+
+fn looks_like(bytes: &[u8]) -> String {
+    const MAGIC: &[(&[u8], &str)] = &[
+        (b"\x7fELF", "a native program or library (ELF); build it with `--target wasm32-wasip2`"),
+        (b"MZ", "a Windows program; build it with `--target wasm32-wasip2`"),
+        (b"\xcf\xfa\xed\xfe", "a macOS program; build it with `--target wasm32-wasip2`"),
+        (b"\xca\xfe\xba\xbe", "a macOS program or a Java class; build it with `--target wasm32-wasip2`"),
+        (b"!<arch>\n", "a library archive; give the .wasm file of the build"),
+        (b"\x1f\x8b", "a gzip archive; unpack it first"),
+        (b"PK\x03\x04", "a zip archive; unpack it first"),
+        (b"\x28\xb5\x2f\xfd", "a zstd archive; unpack it first"),
+        (b"#!", "a script; a plugin is a WebAssembly component"),
+    ];
+    // Byte 7 of an ELF header names the system; this is wasmtime's own.
+    if bytes.starts_with(b"\x7fELF") && bytes.get(7) == Some(&200) {
+        return "code that was compiled from it already (.cwasm); give the .wasm file".into();
+    }
+    if let Some((_, what)) = MAGIC.iter().find(|(magic, _)| bytes.starts_with(magic)) {
+        return (*what).into();
+    }
+    let head = &bytes[..bytes.len().min(1024)];
+    let text = match std::str::from_utf8(head) {
+        Ok(text) => text,
+        Err(e) if e.error_len().is_none() => std::str::from_utf8(&head[..e.valid_up_to()]).unwrap_or_default(),
+        Err(_) => "",
+    };
+    if text.is_empty() || text.contains('\0') {
+        return format!("other data (it begins with {:02x?})", &bytes[..bytes.len().min(4)]);
+    }
+    let code = text.lines().map(str::trim).find(|l| !l.is_empty() && !l.starts_with(";;")).unwrap_or_default();
+    match code {
+        code if code.starts_with("(component") || code.starts_with("(module") => {
+            "its text form (.wat); turn it into the binary form with `wasm-tools parse`".into()
+        }
+        code if code.starts_with("package ") => "a text (WIT?); give the .wasm file that was built from it".into(),
+        code if code.starts_with(['{', '[']) => "a text (JSON?); give the path of the .wasm file".into(),
+        _ => "a text; give the path of the .wasm file".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(exports: &[&str]) -> Names {
+        Names { imports: vec![], exports: exports.iter().map(|e| (*e).to_owned()).collect() }
+    }
+
+    #[test]
+    fn the_world_is_told_by_exports() {
+        let meta = "homeostat:plugin/meta@0.1.0";
+        let found = world(&with(&[meta, "homeostat:plugin/instance@0.1.0"])).expect("a world");
+        assert_eq!((found.kind, &*found.version), (PluginKind::Instance, "0.1.0"));
+        let found = world(&with(&["homeostat:plugin/flavor@0.1.7", "wasi:cli/run@0.2.0"])).expect("a world");
+        assert_eq!((found.kind, &*found.version), (PluginKind::Flavor, "0.1.7"));
+
+        let refused = |exports: &[&str]| world(&with(exports)).expect_err("was accepted").to_string();
+        assert!(refused(&["homeostat:plugin/instance@0.1.0", "homeostat:plugin/flavor@0.1.0"]).contains("both"));
+        let other = refused(&["homeostat:plugin/instance@0.2.0"]);
+        assert!(other.contains("@0.2.0") && other.contains("serves 0.1.0"), "{other}");
+        assert!(refused(&["homeostat:plugin/instance@0.1.0-rc.1"]).contains("0.1.0-rc.1"));
+        assert!(refused(&["wasi:cli/run@0.2.3"]).contains("it exports wasi:cli/run@0.2.3;"));
+        assert!(refused(&[meta]).contains("no homeostat plugin"));
+        assert!(refused(&[]).contains("exports nothing"));
+    }
+
+    #[test]
+    fn says_what_a_file_looks_like() {
+        for (bytes, says) in [
+            (&b"\x7fELF\x02\x01\x01\x00"[..], "native program"),
+            (b"\x7fELF\x02\x01\x01\xc8", ".cwasm"),
+            (b";; hi\n(component)", "wasm-tools parse"),
+            (b"package homeostat:plugin;", "WIT"),
+            (b"{\"ID\": 1}", "JSON"),
+            (b"hello", "a text"),
+            (b"#!/bin/sh", "a script"),
+            (b"\xff\xfe\x00\x01", "other data (it begins with [ff, fe, 00, 01])"),
+        ] {
+            let Err(LoadErrorKind::NotWasm { looks_like }) = names(bytes) else { panic!("{bytes:?} was accepted") };
+            assert!(looks_like.contains(says), "{looks_like}");
+        }
+    }
+
+    #[test]
+    fn no_file_makes_it_panic() {
+        let mut file = b"\0asm\x0d\0\x01\0".to_vec();
+        for byte in 0..=255 {
+            for more in [&[][..], &[1], &[0xff, 0xff, 0xff, 0xff, 0x0f], &[0x80; 12]] {
+                file.truncate(8);
+                file.push(byte);
+                file.extend_from_slice(more);
+                names(&file).and_then(|_| validate(&file)).expect_err("was accepted");
+            }
+        }
+        for size in 1..8 {
+            assert!(matches!(names(&file[..size]), Err(LoadErrorKind::Truncated { .. })), "{size}");
+        }
+    }
+}

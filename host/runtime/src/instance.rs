@@ -1,0 +1,219 @@
+//! Calls of an instance plugin.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use homeostat_core::observed::{Finding, Listing};
+use homeostat_core::outcome::DestroyReason;
+use homeostat_core::spec::InstanceSpec;
+use homeostat_core::tags::Tags;
+use serde_json::Value;
+use wasmtime::Store;
+
+use crate::abi::v0_1::{self, Linked, ListRequest, Page};
+use crate::call::{CallState, Fault, Sandbox};
+use crate::error::{CallError, CallErrorKind};
+use crate::warm::WarmInstance;
+
+/// Instances asked for on one page.
+const PAGE: u32 = 10_000;
+
+/// Instances of one listing; more is taken for a plugin that does not come to an end.
+const INSTANCES: usize = 1_000_000;
+
+/// Pages in a row without an instance, while the plugin says that there is more.
+const EMPTY_PAGES: u32 = 100;
+
+/// Bytes of a cursor.
+const CURSOR: usize = 64 << 10;
+
+/// Findings that are kept; of more, the number is.
+const FINDINGS: usize = 1000;
+
+/// An instance plugin. Cheap to clone. Each call gets a fresh instance of the component, under the plugin's limits; one
+/// that is dropped midway is stopped. Calls need a tokio runtime with time, and do not block it.
+#[derive(Clone)]
+pub struct InstancePlugin(Arc<Sandbox>);
+
+/// Instantiate the component as an instance plugin in this store.
+async fn guest(linked: &Linked, store: &mut Store<CallState>) -> Result<v0_1::InstancePlugin, Fault> {
+    match linked {
+        Linked::Instance(pre) => pre.instantiate_async(store).await.map_err(Fault::Instantiate),
+        Linked::Flavor(_) => Err(Fault::Nonsense("it is no instance plugin".into())),
+    }
+}
+
+impl InstancePlugin {
+    pub(crate) fn new(sandbox: Arc<Sandbox>) -> Self {
+        Self(sandbox)
+    }
+
+    /// Check properties. No effects.
+    ///
+    /// # Errors
+    /// `InvalidArgument` with a path where they are wrong; any failure of a call.
+    pub async fn validate(&self, properties: &Value) -> Result<(), CallError> {
+        let properties = properties.to_string();
+        self.0
+            .call("validate", |linked, store| {
+                Box::pin(async move {
+                    let guest = guest(linked, store).await?;
+                    v0_1::answer(guest.homeostat_plugin_instance().call_validate(store, &properties).await?)
+                })
+            })
+            .await
+    }
+
+    /// Make one instance; answers with its id. Idempotent by `name`.
+    ///
+    /// # Errors
+    /// The plugin's, as the contract lists them; any failure of a call.
+    pub async fn provision(&self, name: &str, spec: &InstanceSpec) -> Result<String, CallError> {
+        let (name, spec) = (name.to_owned(), v0_1::spec(spec));
+        self.0
+            .call("provision", |linked, store| {
+                Box::pin(async move {
+                    let guest = guest(linked, store).await?;
+                    let id =
+                        v0_1::answer(guest.homeostat_plugin_instance().call_provision(store, &name, &spec).await?)?;
+                    if id.is_empty() {
+                        return Err(Fault::Nonsense(format!("the id of the instance made for {name:?} is empty")));
+                    }
+                    Ok(id)
+                })
+            })
+            .await
+    }
+
+    /// Add tags to an instance, or overwrite those that are there.
+    ///
+    /// # Errors
+    /// `NotFound`, `Unimplemented`, and those of [`InstancePlugin::provision`].
+    pub async fn label(&self, id: &str, tags: &Tags) -> Result<(), CallError> {
+        let (id, tags) = (id.to_owned(), v0_1::tags(tags));
+        self.0
+            .call("label", |linked, store| {
+                Box::pin(async move {
+                    let guest = guest(linked, store).await?;
+                    v0_1::answer(guest.homeostat_plugin_instance().call_label(store, &id, &tags).await?)
+                })
+            })
+            .await
+    }
+
+    /// Destroy one instance. Succeeds where it is gone already.
+    ///
+    /// # Errors
+    /// The plugin's, as the contract lists them; any failure of a call.
+    pub async fn destroy(&self, id: &str, reason: DestroyReason) -> Result<(), CallError> {
+        let (id, reason) = (id.to_owned(), v0_1::reason(reason));
+        self.0
+            .call("destroy", move |linked, store| {
+                Box::pin(async move {
+                    let guest = guest(linked, store).await?;
+                    v0_1::answer(guest.homeostat_plugin_instance().call_destroy(store, &id, reason).await?)
+                })
+            })
+            .await
+    }
+
+    /// List the instances that carry all of these tags, over all pages. Each page is a call of its own.
+    ///
+    /// # Errors
+    /// The plugin's; `Nonsense` for an id or a cursor that comes twice, for pages without end, and for more than a
+    /// million instances.
+    pub async fn list(&self, tags: &Tags, with_properties: bool) -> Result<Listing, CallError> {
+        let mut pages = Pages::new();
+        let mut cursor = None;
+        loop {
+            let request = ListRequest { tags: v0_1::tags(tags), with_properties, cursor, limit: PAGE };
+            let page = self
+                .0
+                .call("list", |linked, store| {
+                    Box::pin(async move {
+                        let guest = guest(linked, store).await?;
+                        let page = guest.homeostat_plugin_instance().call_list(store, &request).await?;
+                        v0_1::page_back(v0_1::answer(page)?)
+                    })
+                })
+                .await?;
+            cursor = pages.add(page).map_err(|what| self.0.error("list", CallErrorKind::Nonsense(what)))?;
+            if cursor.is_none() {
+                return Ok(pages.finish());
+            }
+        }
+    }
+
+    /// A guest that lives on between calls, on the caller's own thread. For benchmarks; see [`WarmInstance`].
+    ///
+    /// # Errors
+    /// Any failure of a call.
+    pub async fn warm(&self) -> Result<WarmInstance, CallError> {
+        WarmInstance::new(self.0.clone()).await
+    }
+}
+
+/// The pages of a listing, put together with suspicion.
+struct Pages {
+    listing: Listing,
+    ids: HashSet<String>,
+    cursors: HashSet<String>,
+    empty: u32,
+    findings: usize,
+}
+
+impl Pages {
+    fn new() -> Self {
+        Self {
+            listing: Listing { complete: true, ..Listing::default() },
+            ids: HashSet::new(),
+            cursors: HashSet::new(),
+            empty: 0,
+            findings: 0,
+        }
+    }
+
+    /// Add a page; answers with the cursor of the next.
+    fn add(&mut self, page: Page) -> Result<Option<String>, String> {
+        let Page { instances, next, complete, findings } = page;
+        self.empty = if instances.is_empty() { self.empty + 1 } else { 0 };
+        for instance in &instances {
+            if !self.ids.insert(instance.id.clone()) {
+                return Err(format!("id {:?} occurs twice", instance.id));
+            }
+        }
+        let listing = &mut self.listing;
+        if listing.instances.is_empty() {
+            listing.instances = instances;
+        } else {
+            listing.instances.extend(instances);
+        }
+        if listing.instances.len() > INSTANCES {
+            return Err(format!("it lists more than {INSTANCES} instances"));
+        }
+        listing.complete &= complete;
+        self.findings += findings.len();
+        let room = FINDINGS - listing.findings.len();
+        listing.findings.extend(findings.into_iter().take(room));
+        if let Some(cursor) = &next {
+            if cursor.len() > CURSOR {
+                return Err(format!("a cursor has {} bytes, and {CURSOR} are allowed", cursor.len()));
+            }
+            if self.empty == EMPTY_PAGES {
+                return Err(format!("{EMPTY_PAGES} pages in a row without an instance, and still a next one"));
+            }
+            if !self.cursors.insert(cursor.clone()) {
+                return Err(format!("the cursor {cursor:.80?} occurs twice: the pages have no end"));
+            }
+        }
+        Ok(next)
+    }
+
+    fn finish(mut self) -> Listing {
+        let more = self.findings - self.listing.findings.len();
+        if more > 0 {
+            self.listing.findings.push(Finding { subject: "findings".into(), message: format!("{more} more") });
+        }
+        self.listing
+    }
+}

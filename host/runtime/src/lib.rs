@@ -1,0 +1,116 @@
+//! The Wasm side of homeostat: loads component plugins, sandboxes them, and calls them.
+//!
+//! **Invariants.** Only this crate names wasmtime. Only `abi` knows WIT types: what goes in and comes out is
+//! `homeostat-core`'s model. One engine a process; a fresh store a call; nothing is granted that the operator did not
+//! grant; a guest that spins, floods or crashes costs its own call and nothing else.
+//!
+//! A plugin comes in through `load` (file -> `inspect` -> `cache` or compiler -> link -> `describe`), with the
+//! directories of `grant`. A call goes `instance` or `flavor` -> `call` (limits, threads) -> `abi` -> guest.
+
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use homeostat_core::spec::PluginSpec;
+
+mod abi;
+mod cache;
+mod call;
+mod cpu;
+mod describe;
+mod engine;
+mod error;
+mod flavor;
+mod grant;
+mod host;
+mod inspect;
+mod instance;
+mod load;
+mod output;
+mod plugin;
+mod ticker;
+mod warm;
+
+pub use call::CallStats;
+pub use describe::PluginDescription;
+pub use error::{CallError, CallErrorKind, LoadError, LoadErrorKind, RuntimeError};
+pub use flavor::FlavorPlugin;
+pub use instance::InstancePlugin;
+pub use plugin::{Plugin, PluginInfo, PluginKind};
+pub use warm::WarmInstance;
+
+/// How a runtime is set up.
+#[derive(Clone, Debug)]
+pub struct RuntimeConfig {
+    /// Where compiled plugins are kept between runs. Made with mode 0700 where it is not there.
+    pub cache_dir: PathBuf,
+    /// Threads that guests run on. 0: as many as there are cores, and 2 at least.
+    pub guest_threads: usize,
+}
+
+impl RuntimeConfig {
+    /// The usual setup, with this cache.
+    pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
+        Self { cache_dir: cache_dir.into(), guest_threads: 0 }
+    }
+}
+
+/// A future that runs on the guests' threads. It is stopped when this is dropped.
+#[derive(Debug)]
+pub struct Beside<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Future for Beside<T> {
+    /// None where it panicked, or the runtime is gone.
+    type Output = Option<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map(Result::ok)
+    }
+}
+
+impl<T> Drop for Beside<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Loads plugins. Cheap to clone; one a process is enough. Its threads end when it and all its plugins are gone.
+#[derive(Clone)]
+pub struct Runtime(Arc<host::Host>);
+
+impl Runtime {
+    /// Start the engine and the threads of the guests.
+    ///
+    /// # Errors
+    /// A cache directory that others may write; no threads or no engine on this machine.
+    pub fn new(config: RuntimeConfig) -> Result<Self, RuntimeError> {
+        host::Host::start(config).map(|host| Self(Arc::new(host)))
+    }
+
+    /// Load a plugin, and ask it what it is. Needs a tokio runtime with time, and does not block it.
+    ///
+    /// # Errors
+    /// What is wrong with the file, its imports, its exports, its description or its grants, and how to mend it.
+    pub async fn load(&self, name: &str, spec: &PluginSpec) -> Result<Plugin, LoadError> {
+        load::load(&self.0, name, spec).await.map_err(|kind| LoadError {
+            plugin: name.to_owned(),
+            path: spec.path.clone(),
+            kind: Box::new(kind),
+        })
+    }
+
+    /// Run a future on the guests' threads until it ends or the answer is dropped. Worth it for one that makes several
+    /// calls: it spares each of them the way from the caller's thread and back. It must not block.
+    pub fn beside_guests<F>(&self, future: F) -> Beside<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        Beside(self.0.guests().spawn(future))
+    }
+
+    /// Whether guests get pooled memory. Without (too little address space), calls are several times slower.
+    pub fn is_pooled(&self) -> bool {
+        self.0.pooled()
+    }
+}

@@ -1,0 +1,216 @@
+//! From a path to a plugin: each stage checks one thing, and has its own way to say what is wrong.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use homeostat_core::spec::PluginSpec;
+use sha2::{Digest, Sha256};
+use tokio::sync::OwnedMutexGuard;
+use tokio::time::timeout;
+use wasmtime::component::Component;
+
+use crate::abi::{PACKAGE, Version, v0_1::Linked};
+use crate::cache::{Compiled, hex};
+use crate::call::{Failure, Sandbox};
+use crate::describe::PluginDescription;
+use crate::error::{CallErrorKind, LoadErrorKind};
+use crate::grant::Dirs;
+use crate::host::Host;
+use crate::inspect::{self, Names, World};
+use crate::plugin::{Plugin, PluginInfo, PluginKind};
+
+/// The largest file that may be a plugin, in bytes.
+const SIZE: u64 = 64 << 20;
+
+/// How long the compiler may take.
+const COMPILE: Duration = Duration::from_secs(120);
+
+/// How long `describe-plugin` may take, whatever the plugin's own limits are.
+const DESCRIBE: Duration = Duration::from_secs(2);
+
+/// A file that is a component of a world that is served.
+struct Checked {
+    bytes: Vec<u8>,
+    digest: String,
+    names: Names,
+    world: World,
+}
+
+/// The whole pipeline.
+pub(crate) async fn load(host: &Arc<Host>, name: &str, spec: &PluginSpec) -> Result<Plugin, LoadErrorKind> {
+    let start = Instant::now();
+    let path = spec.path.clone();
+    let checked = beside(host, move || check(&path)).await??;
+    let Checked { bytes, digest, names, world } = checked;
+    let size = bytes.len() as u64;
+    let (compiled, from_cache) = compiled(host, &digest, bytes, COMPILE).await?;
+    let linked = link(host, &compiled.component, &names, &world)?;
+
+    let grants = spec.grants.clone();
+    let dirs = beside(host, move || Dirs::open(&grants)).await?.map_err(LoadErrorKind::Grant)?;
+    let sandbox = Arc::new(Sandbox::new(host.clone(), name, linked, dirs, spec.limits.clone(), compiled));
+    let description = describe(host, &sandbox).await?;
+
+    let info = PluginInfo {
+        name: name.to_owned(),
+        kind: world.kind,
+        path: spec.path.clone(),
+        digest,
+        size,
+        contract: format!("{PACKAGE}@{}", world.version),
+        description,
+        imports: names.imports,
+        exports: names.exports,
+        grants: spec.grants.clone(),
+        limits: spec.limits.clone(),
+        from_cache,
+        load_time: start.elapsed(),
+    };
+    tracing::info!(
+        plugin = name, version = info.description.version, from_cache, time = ?info.load_time, "loaded"
+    );
+    Ok(Plugin::new(info, sandbox))
+}
+
+/// Run blocking work where it holds up no guest.
+async fn beside<T: Send + 'static>(host: &Host, work: impl FnOnce() -> T + Send + 'static) -> Result<T, LoadErrorKind> {
+    host.guests().spawn_blocking(work).await.map_err(|error| {
+        if error.is_panic() { LoadErrorKind::Internal(error.to_string()) } else { LoadErrorKind::Stopped }
+    })
+}
+
+fn check(path: &Path) -> Result<Checked, LoadErrorKind> {
+    let bytes = read(path)?;
+    let names = inspect::names(&bytes)?;
+    let world = match inspect::world(&names) {
+        Ok(world) => world,
+        // A file may be cut off where a section ends: then this is the better message.
+        Err(error) => return Err(inspect::validate(&bytes).err().unwrap_or(error)),
+    };
+    let digest = hex(&Sha256::digest(&bytes));
+    Ok(Checked { bytes, digest, names, world })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, LoadErrorKind> {
+    // Looked at before it is opened: opening a pipe would wait for its other end.
+    let metadata = fs::metadata(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => LoadErrorKind::NoFile,
+        _ => LoadErrorKind::Unreadable(error.to_string()),
+    })?;
+    if metadata.is_dir() {
+        return Err(LoadErrorKind::NotAFile("a directory"));
+    }
+    if !metadata.is_file() {
+        return Err(LoadErrorKind::NotAFile("a device, a pipe or a socket"));
+    }
+    if metadata.len() > SIZE {
+        return Err(LoadErrorKind::TooBig { size: metadata.len(), limit: SIZE });
+    }
+    let mut bytes = Vec::with_capacity(metadata.len() as usize);
+    File::open(path)
+        .and_then(|file| file.take(SIZE + 1).read_to_end(&mut bytes))
+        .map_err(|error| LoadErrorKind::Unreadable(error.to_string()))?;
+    if bytes.len() as u64 > SIZE {
+        return Err(LoadErrorKind::TooBig { size: bytes.len() as u64, limit: SIZE });
+    }
+    Ok(bytes)
+}
+
+/// Machine code for the file: of this process, of an earlier one, or made now. Says whether it was there already.
+async fn compiled(
+    host: &Arc<Host>,
+    digest: &str,
+    bytes: Vec<u8>,
+    deadline: Duration,
+) -> Result<(Arc<Compiled>, bool), LoadErrorKind> {
+    if let Some(compiled) = host.cache().live(digest) {
+        return Ok((compiled, true));
+    }
+    let (of_work, key) = (host.clone(), digest.to_owned());
+    if let Some(component) = beside(host, move || of_work.cache().read(&key)).await? {
+        return Ok((host.cache().share(digest, component), true));
+    }
+    let work = async {
+        let turn = host.cache().compiling.clone().lock_owned().await;
+        // Another load may have compiled the same file meanwhile.
+        if let Some(compiled) = host.cache().live(digest) {
+            return Ok((compiled, true));
+        }
+        let (of_work, key) = (host.clone(), digest.to_owned());
+        let compiled = beside(host, move || compile(&of_work, &key, &bytes, turn)).await??;
+        Ok((compiled, false))
+    };
+    timeout(deadline, work).await.unwrap_or(Err(LoadErrorKind::CompileDeadline { limit: deadline }))
+}
+
+/// Blocks. The turn is held to the end, also when nobody waits any more.
+fn compile(host: &Host, digest: &str, bytes: &[u8], turn: OwnedMutexGuard<()>) -> Result<Arc<Compiled>, LoadErrorKind> {
+    inspect::validate(bytes)?;
+    let component = Component::new(host.engine(), bytes).map_err(|e| LoadErrorKind::Compile(format!("{e:#}")))?;
+    let compiled = host.cache().share(digest, component);
+    host.cache().write(digest, &compiled.component);
+    drop(turn);
+    Ok(compiled)
+}
+
+/// Check imports and exports against the world.
+fn link(host: &Host, component: &Component, names: &Names, world: &World) -> Result<Linked, LoadErrorKind> {
+    let Version::V0_1 = world.served_by;
+    let pre = host.linker().instantiate_pre(component).map_err(|error| {
+        let detail = format!("{error:#}");
+        let named = names.imports.iter().find(|import| detail.contains(&format!("`{import}`")));
+        let import = named.cloned().unwrap_or_else(|| "something".into());
+        LoadErrorKind::MissingImport { hint: inspect::import_hint(&import), import, detail }
+    })?;
+    let (world_name, linked) = match world.kind {
+        PluginKind::Instance => ("instance-plugin", Linked::instance(pre)),
+        PluginKind::Flavor => ("flavor-plugin", Linked::flavor(pre)),
+    };
+    linked.map_err(|error| LoadErrorKind::WrongExport {
+        world: world_name,
+        version: world.version.clone(),
+        detail: format!("{error:#}"),
+    })
+}
+
+/// A throwaway instance: types are only compared when it is made, and it says what it is.
+async fn describe(host: &Arc<Host>, sandbox: &Arc<Sandbox>) -> Result<PluginDescription, LoadErrorKind> {
+    let raw = sandbox.attempt(DESCRIBE, DESCRIBE, |linked, store| Box::pin(linked.describe(store))).await.map_err(
+        |failure| match failure {
+            Failure::Link(detail) => LoadErrorKind::Instantiate(detail),
+            Failure::Call(CallErrorKind::Stopped) => LoadErrorKind::Stopped,
+            Failure::Call(CallErrorKind::Timeout { limit } | CallErrorKind::CpuBudget { limit }) => {
+                LoadErrorKind::DescribeDeadline { limit }
+            }
+            Failure::Call(kind) => LoadErrorKind::Describe(sandbox.error("describe-plugin", kind)),
+        },
+    )?;
+    beside(host, move || raw.check()).await?.map_err(LoadErrorKind::Description)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::RuntimeConfig;
+
+    /// A component whose compilation takes some time.
+    fn big() -> Vec<u8> {
+        let body = "(local.set 0 (i32.add (i32.mul (local.get 0) (i32.const 7)) (i32.const 1)))".repeat(20_000);
+        wat::parse_str(format!("(component (core module (func (param i32) {body})))")).expect("is text")
+    }
+
+    #[tokio::test]
+    async fn a_compilation_that_takes_too_long_is_given_up_and_its_turn_ends_with_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let host = Arc::new(Host::start(RuntimeConfig::new(dir.path().join("cache"))).expect("starts"));
+        let bytes = big();
+        let late = compiled(&host, "late", bytes.clone(), Duration::from_millis(1)).await;
+        assert!(matches!(late, Err(LoadErrorKind::CompileDeadline { .. })));
+        // Waits for the one that was given up, which has been kept.
+        let again = compiled(&host, "late", bytes, COMPILE).await;
+        assert!(again.is_ok());
+    }
+}

@@ -1,0 +1,66 @@
+//! A guest that lives on between calls.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::timeout;
+use wasmtime::Store;
+
+use crate::abi::v0_1::{self, Linked};
+use crate::call::{CallState, Failure, Fault, Sandbox};
+use crate::cpu;
+use crate::error::{CallError, CallErrorKind};
+
+/// An instance plugin's guest that is instantiated once and called many times, on the caller's own thread. It shows what
+/// a call costs without a fresh instance. **For benchmarks and pure functions**: the contract promises plugins a fresh
+/// instance for each call, and a guest that spins here spins on the caller's thread, if with a pause every millisecond.
+pub struct WarmInstance {
+    sandbox: Arc<Sandbox>,
+    store: Store<CallState>,
+    guest: v0_1::InstancePlugin,
+}
+
+impl WarmInstance {
+    pub(crate) async fn new(sandbox: Arc<Sandbox>) -> Result<Self, CallError> {
+        let cpu = sandbox.limits().cpu;
+        let failed = |kind| sandbox.error("instantiate", kind);
+        let mut store = sandbox.store(cpu).map_err(|missing| failed(CallErrorKind::Grant(missing)))?;
+        let busy = sandbox.host().ticker().busy();
+        let guest = match &sandbox.linked {
+            Linked::Instance(pre) => cpu::metered(pre.instantiate_async(&mut store)).await.map_err(Fault::Instantiate),
+            Linked::Flavor(_) => Err(Fault::Nonsense("it is no instance plugin".into())),
+        };
+        let guest = guest.map_err(|fault| failed(kind(sandbox.judge(fault, &store, cpu))))?;
+        drop(busy);
+        Ok(Self { sandbox, store, guest })
+    }
+
+    /// As [`InstancePlugin::validate`](crate::InstancePlugin::validate). After any error but the plugin's own, this guest
+    /// is of no more use.
+    ///
+    /// # Errors
+    /// The plugin's; any failure of a call.
+    pub async fn validate(&mut self, properties: &Value) -> Result<(), CallError> {
+        let Self { sandbox, store, guest } = self;
+        let (wall, cpu): (Duration, Duration) = (sandbox.limits().wall, sandbox.limits().cpu);
+        let properties = properties.to_string();
+        let _busy = sandbox.host().ticker().busy();
+        store.set_epoch_deadline(1);
+        let call = guest.homeostat_plugin_instance().call_validate(&mut *store, &properties);
+        match timeout(wall, cpu::metered(call)).await {
+            Ok(answer) => answer
+                .map_err(Fault::Run)
+                .and_then(v0_1::answer)
+                .map_err(|fault| sandbox.error("validate", kind(sandbox.judge(fault, store, cpu)))),
+            Err(_) => Err(sandbox.error("validate", CallErrorKind::Timeout { limit: wall })),
+        }
+    }
+}
+
+fn kind(failure: Failure) -> CallErrorKind {
+    match failure {
+        Failure::Call(kind) => kind,
+        Failure::Link(message) => CallErrorKind::Trap { message, stderr: String::new() },
+    }
+}
