@@ -1,0 +1,26 @@
+//! InfraKit's vanilla flavor: `Init`, `Tags` and `Attachments` as the user declared them.
+//!
+//! It differs from InfraKit's in three things. A property that it does not know is an error, not ignored. `health` tells
+//! what the instance's state says, where InfraKit's answered "healthy" for a stopped machine. And
+//! `InitScriptTemplateURL` is refused: a sandboxed plugin fetches nothing; the lines belong into `Init`.
+//!
+//! [`properties`] reads what was declared, [`mod@prepare`] and [`health`] apply it, `guest` is the thin Wasm side.
+
+pub mod health;
+pub mod prepare;
+pub mod properties;
+
+#[cfg(target_arch = "wasm32")]
+mod guest;
+
+/// What `wit-bindgen` makes of the contract.
+#[allow(missing_docs, unsafe_code, unreachable_pub, clippy::all, reason = "generated from wit/, which has the texts")]
+pub mod bindings {
+    wit_bindgen::generate!({
+        path: "../../wit/v0.1",
+        world: "flavor-plugin",
+        additional_derives: [PartialEq],
+        pub_export_macro: true,
+        default_bindings_module: "crate::bindings",
+    });
+}

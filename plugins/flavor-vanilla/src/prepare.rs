@@ -1,0 +1,61 @@
+//! InfraKit's merge rules: Init after what is there, tags over what is there, attachments after what is there.
+
+use crate::bindings::homeostat::plugin::types::InstanceSpec;
+use crate::properties::Properties;
+
+/// The spec with what the properties declare merged in.
+pub fn prepare(properties: Properties, mut spec: InstanceSpec) -> InstanceSpec {
+    if !properties.init.is_empty() {
+        if !spec.init.is_empty() {
+            spec.init.push('\n');
+        }
+        spec.init.push_str(&properties.init.join("\n"));
+    }
+    spec.tags.retain(|(key, _)| properties.tags.iter().all(|(ours, _)| ours != key));
+    spec.tags.extend(properties.tags);
+    spec.attachments.extend(properties.attachments);
+    spec
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bindings::homeostat::plugin::types::Attachment;
+
+    fn attachment(id: &str) -> Attachment {
+        Attachment { id: id.into(), kind: "ebs".into() }
+    }
+
+    fn spec() -> InstanceSpec {
+        InstanceSpec {
+            properties: r#"{"Note": "n"}"#.into(),
+            tags: vec![("infrakit.group".into(), "g".into()), ("tier".into(), "db".into())],
+            init: "first".into(),
+            logical_id: Some("pet".into()),
+            attachments: vec![attachment("vol0")],
+        }
+    }
+
+    #[test]
+    fn nothing_declared_changes_nothing() {
+        assert_eq!(prepare(Properties::default(), spec()), spec());
+    }
+
+    #[test]
+    fn merges_as_infrakit_did() {
+        let properties = Properties {
+            init: vec!["second".into(), String::new(), "third".into()],
+            tags: vec![("tier".into(), "web".into()), ("new".into(), "1".into())],
+            attachments: vec![attachment("vol1")],
+        };
+        let prepared = prepare(properties.clone(), spec());
+        assert_eq!(prepared.init, "first\nsecond\n\nthird");
+        let tags = [("infrakit.group", "g"), ("tier", "web"), ("new", "1")].map(|(k, v)| (k.into(), v.into()));
+        assert_eq!(prepared.tags, tags);
+        assert_eq!(prepared.attachments, [attachment("vol0"), attachment("vol1")]);
+        assert_eq!((prepared.properties, prepared.logical_id), (spec().properties, spec().logical_id));
+
+        let bare = prepare(properties, InstanceSpec { init: String::new(), ..spec() });
+        assert_eq!(bare.init, "second\n\nthird");
+    }
+}
