@@ -1,0 +1,215 @@
+//! Changing what is declared: a document, or an edit of one group's spec.
+//!
+//! A change is worked out on a copy of the state, because plugins may take their time over it, and taken over only if
+//! nobody was faster.
+
+use std::collections::BTreeSet;
+use std::sync::PoisonError;
+
+use homeostat_core::hash::config_hash;
+use homeostat_core::observed::Instance;
+use homeostat_core::plan::{Goal, explain};
+use homeostat_core::spec::GroupSpec;
+use homeostat_core::tags::{self, Tags};
+use tokio::sync::watch;
+
+use super::Host;
+use crate::admit::{Admitted, admit, plugin_pointer};
+use crate::error::{HostError, chain};
+use crate::event::What;
+use crate::group::GroupHandle;
+use crate::store::{Change, GroupRecord, Snapshot};
+use crate::view::{CommitReply, CommitRequest, GroupCommit};
+
+/// How often a change is made anew when others come before it.
+const ATTEMPTS: usize = 10;
+
+/// What a commit would change.
+#[derive(Default)]
+struct Proposal {
+    reply: CommitReply,
+    changes: Vec<Change>,
+    records: Vec<GroupRecord>,
+}
+
+fn contended() -> HostError {
+    HostError::Conflict("others keep changing the state at the same time; try again".into())
+}
+
+impl Host {
+    /// Commit a document: register its plugins and keep its groups, all or nothing. With `pretend`, only say what that
+    /// would do.
+    ///
+    /// # Errors
+    /// [`HostError::Document`] with all faults of the document, or why it does not fit the state things are in. Nothing
+    /// was changed then.
+    pub async fn commit(&self, request: &CommitRequest) -> Result<CommitReply, HostError> {
+        for _ in 0..ATTEMPTS {
+            // Plugins may take their time, so nobody else is kept waiting meanwhile.
+            let base = self.0.state.lock().await.clone();
+            let admitted = admit(request, &self.0.registry).await?;
+            let proposal = self.propose(&base, &admitted).await?;
+            if request.pretend {
+                return Ok(proposal.reply);
+            }
+            let mut state = self.0.state.lock().await;
+            if state.revision != base.revision {
+                continue;
+            }
+            self.write(&mut state, proposal.changes).await?;
+            for (name, (spec, plugin)) in admitted.plugins {
+                self.register(&name, spec, plugin);
+            }
+            for (record, commit) in proposal.records.into_iter().zip(&proposal.reply.groups) {
+                self.keep(record, &commit.plan).await;
+            }
+            return Ok(proposal.reply);
+        }
+        Err(contended())
+    }
+
+    /// What committing a document would change.
+    async fn propose(&self, base: &Snapshot, admitted: &Admitted) -> Result<Proposal, HostError> {
+        let mut proposal = Proposal::default();
+        let mut faults = Vec::new();
+        for (name, (spec, plugin)) in &admitted.plugins {
+            if let Err(error) = self.check_sight(name, spec, plugin).await {
+                faults.push(admitted.document.diagnostic_at(&plugin_pointer(name), error.to_string()));
+            }
+            proposal.reply.plugins.push(name.clone());
+            proposal.changes.push(Change::PutPlugin(name.clone(), spec.clone()));
+        }
+        for (index, group) in admitted.groups.iter().enumerate() {
+            match self.change(base, group.spec.clone(), &group.hash, BTreeSet::new()).await {
+                Ok((record, plan)) => {
+                    let (id, revision) = (record.spec.id.clone(), record.revision);
+                    proposal.reply.groups.push(GroupCommit { id, plan, revision });
+                    proposal.changes.push(Change::PutGroup(record.clone()));
+                    proposal.records.push(record);
+                }
+                Err(error @ (HostError::Refused(_) | HostError::Conflict(_))) => {
+                    let pointer = admitted.document.group_pointer(index);
+                    faults.push(admitted.document.diagnostic_at(&pointer, error.to_string()));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if faults.is_empty() { Ok(proposal) } else { Err(HostError::Document(faults)) }
+    }
+
+    /// What committing `spec` makes of a group: the record to store, and what that does.
+    async fn change(
+        &self,
+        state: &Snapshot,
+        spec: GroupSpec,
+        hash: &str,
+        condemned: BTreeSet<String>,
+    ) -> Result<(GroupRecord, String), HostError> {
+        let Some(old) = state.groups.get(&spec.id) else {
+            let plan = explain(None, &spec, hash, &[])?;
+            return Ok((GroupRecord { spec, revision: 1, goal: Goal::Keep, condemned }, plan));
+        };
+        if old.goal == Goal::Destroy {
+            let id = &spec.id;
+            return Err(HostError::Conflict(format!("group {id} is being destroyed; commit it again when it is gone")));
+        }
+        let instances = self.list(&old.spec).await?;
+        let plan = explain(Some(&old.spec), &spec, hash, &instances)?;
+        // What an operator condemned stays so until it is gone; ids are never used again.
+        let pending = old.condemned.iter().filter(|id| instances.iter().any(|it| &it.id == *id)).cloned();
+        let condemned: BTreeSet<String> = pending.chain(condemned).collect();
+        let changed = old.spec != spec || old.condemned != condemned;
+        let revision = old.revision + u64::from(changed);
+        Ok((GroupRecord { spec, revision, goal: Goal::Keep, condemned }, plan))
+    }
+
+    /// Commit a spec that is made from the one in force.
+    pub(super) async fn recommit(
+        &self,
+        id: &str,
+        condemned: BTreeSet<String>,
+        edit: impl Fn(&GroupRecord) -> Result<GroupSpec, HostError>,
+    ) -> Result<GroupCommit, HostError> {
+        for _ in 0..ATTEMPTS {
+            let base = self.0.state.lock().await.clone();
+            let spec = edit(self.record(&base, id)?)?;
+            let properties = &spec.properties;
+            let flavor = self.0.registry.get(&properties.flavor.plugin).await;
+            if let Some(flavor) = flavor.map_err(|it| HostError::Conflict(it.to_string()))?.as_flavor() {
+                let answer = flavor.validate(&properties.flavor.properties, &properties.allocation).await;
+                answer.map_err(|error| HostError::Invalid(chain(&error)))?;
+            }
+            let hash = config_hash(&properties.instance, &properties.flavor);
+            let (record, plan) = self.change(&base, spec, &hash, condemned.clone()).await?;
+            let mut state = self.0.state.lock().await;
+            if state.revision != base.revision {
+                continue;
+            }
+            self.write(&mut state, vec![Change::PutGroup(record.clone())]).await?;
+            let reply = GroupCommit { id: id.to_owned(), plan, revision: record.revision };
+            self.keep(record, &reply.plan).await;
+            return Ok(reply);
+        }
+        Err(contended())
+    }
+
+    /// A group's instances as its provider lists them now; where it does not answer, as it did last.
+    pub(super) async fn list(&self, spec: &GroupSpec) -> Result<Vec<Instance>, HostError> {
+        let failed =
+            |reason: String| HostError::Conflict(format!("the instances of {} cannot be listed: {reason}", spec.id));
+        let plugin = self.0.registry.get(&spec.properties.instance.plugin).await;
+        let answer = match plugin.as_ref().map(|it| it.as_instance()) {
+            Ok(Some(instance)) => {
+                let wanted = Tags::from([(tags::GROUP.to_owned(), spec.id.clone())]);
+                instance.list(&wanted, false).await.map(|it| it.instances).map_err(|it| chain(&it))
+            }
+            Ok(None) => Err("its plugin is not an instance plugin".into()),
+            Err(error) => Err(error.to_string()),
+        };
+        answer.or_else(|reason| {
+            let seen = self.handle(&spec.id, |it| it.state().observation.clone()).flatten();
+            seen.map(|it| it.instances.clone()).ok_or_else(|| failed(reason))
+        })
+    }
+
+    /// Hand a record to its group's task, which is started if there is none.
+    pub(super) async fn keep(&self, record: GroupRecord, plan: &str) {
+        let id = record.spec.id.clone();
+        // One that was freed a moment ago may still have calls under way.
+        let stopping = self.0.stopping.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
+        if let Some(mut stopping) = stopping {
+            let _ = stopping.changed().await;
+        }
+        tracing::info!(group = id, revision = record.revision, "committed: {plan}");
+        self.event(Some(&id), What::Committed { revision: record.revision, plan: plan.to_owned() });
+        let order = {
+            let mut groups = self.0.groups.write().unwrap_or_else(PoisonError::into_inner);
+            match groups.get(&id) {
+                Some(handle) => handle.adopt(record),
+                None => {
+                    groups.insert(id, GroupHandle::start(record, self.0.context.clone()));
+                    return;
+                }
+            }
+        };
+        order.await;
+    }
+
+    /// Remove a group from the store, and tell its task to end. What is returned closes when it has.
+    pub(super) async fn forget(&self, state: &mut Snapshot, id: &str) -> Result<watch::Receiver<()>, HostError> {
+        self.write(state, vec![Change::RemoveGroup(id.to_owned())]).await?;
+        let (ended, stopped) = watch::channel(());
+        let handle = self.0.groups.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+        if let Some(handle) = handle {
+            self.0.stopping.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), stopped.clone());
+            let (host, id) = (self.clone(), id.to_owned());
+            tokio::spawn(async move {
+                handle.stop().await;
+                host.0.stopping.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+                host.event(Some(&id), What::Gone);
+                drop(ended);
+            });
+        }
+        Ok(stopped)
+    }
+}

@@ -1,0 +1,211 @@
+//! What the host shows of itself: the bodies of the API's answers, and what an embedding program gets.
+//!
+//! All times are milliseconds since 1970-01-01T00:00:00Z.
+
+use std::path::PathBuf;
+
+use homeostat_core::grant::{Grants, Limits};
+use homeostat_core::observed::{Finding, Health, InstanceState};
+use homeostat_core::plan::{Goal, Report};
+use homeostat_core::tags::Tags;
+use homeostat_core::time::Timestamp;
+use homeostat_runtime::{CallStats, PluginInfo};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The host itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct HostView {
+    /// Homeostat's version.
+    pub version: String,
+    /// The process.
+    pub pid: u32,
+    /// Where its state is.
+    pub state_dir: PathBuf,
+    /// When it started.
+    pub started_at: Timestamp,
+}
+
+/// A document to commit.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct CommitRequest {
+    /// What to call the document in error messages: its file's name, or `-`.
+    pub name: String,
+    /// The directory that relative paths in it are relative to. Absolute.
+    pub base_dir: PathBuf,
+    /// The document.
+    pub text: String,
+    /// Only say what it would do.
+    #[serde(default)]
+    pub pretend: bool,
+}
+
+/// What a commit did, or would do.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct CommitReply {
+    /// The plugins that the document registers.
+    pub plugins: Vec<String>,
+    /// Its groups, in its order.
+    pub groups: Vec<GroupCommit>,
+}
+
+/// What a commit did, or would do, to one group.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct GroupCommit {
+    /// The group.
+    #[serde(rename = "ID")]
+    pub id: String,
+    /// What is done, in InfraKit's words.
+    pub plan: String,
+    /// The revision of the spec: 1 for the first, one more for each change.
+    pub revision: u64,
+}
+
+/// A group in a list.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct GroupSummary {
+    /// The group.
+    #[serde(rename = "ID")]
+    pub id: String,
+    /// The revision of its spec.
+    pub revision: u64,
+    /// Its instance plugin.
+    pub instance_plugin: String,
+    /// Its flavor plugin.
+    pub flavor_plugin: String,
+    /// Kept or being destroyed.
+    pub goal: Goal,
+    /// How it stands.
+    pub report: Report,
+    /// The same in one sentence.
+    pub status: String,
+}
+
+/// A group in full.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct GroupView {
+    /// As in a list.
+    #[serde(flatten)]
+    pub summary: GroupSummary,
+    /// The config hash of the spec in force.
+    pub config_hash: String,
+    /// When its instances were last listed; none before the first time.
+    pub observed_at: Option<Timestamp>,
+    /// Why something is not being done, one sentence each.
+    pub waiting: Vec<String>,
+    /// Its instances, in the order of their slots.
+    pub instances: Vec<InstanceView>,
+    /// What is being done at this moment.
+    pub progress: Progress,
+    /// What the instance plugin found and did not count.
+    pub findings: Vec<Finding>,
+}
+
+/// Steps of the plan that is being carried out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Progress {
+    /// Steps in all; 0 when nothing is being done.
+    pub total: usize,
+    /// Steps that ended.
+    pub done: usize,
+    /// Steps that run.
+    pub running: usize,
+}
+
+/// An instance of a group.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct InstanceView {
+    /// The provider's id; empty while it is being made.
+    #[serde(rename = "ID")]
+    pub id: String,
+    /// The name it was provisioned with.
+    pub name: String,
+    /// The slot it fills, where it says.
+    pub slot: Option<u32>,
+    /// The identity of a pet.
+    #[serde(rename = "LogicalID", default, skip_serializing_if = "Option::is_none")]
+    pub logical_id: Option<String>,
+    /// Where it is in its life.
+    pub state: InstanceState,
+    /// How it is.
+    pub health: Health,
+    /// Why it is in that state or health; empty where there is nothing to say.
+    pub message: String,
+    /// Whether it was made from the spec in force.
+    pub current: bool,
+    /// Whether it is being destroyed.
+    pub removing: bool,
+    /// When it was made.
+    pub created_at: Option<Timestamp>,
+    /// Where to reach it.
+    pub addresses: Vec<String>,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+/// A plugin to register.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct AddPlugin {
+    /// What groups will call it.
+    pub name: String,
+    /// Its file; absolute.
+    pub path: PathBuf,
+    /// What it may touch.
+    #[serde(default)]
+    pub grants: Grants,
+    /// What a call may cost.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// A registered plugin.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct PluginView {
+    /// What groups call it.
+    pub name: String,
+    /// Its file.
+    pub path: PathBuf,
+    /// What it says of itself; none where it could not be loaded.
+    pub info: Option<PluginInfo>,
+    /// Why it could not be loaded.
+    pub error: Option<String>,
+    /// Its calls since the host started.
+    pub stats: CallStats,
+    /// The groups that use it.
+    pub used_by: Vec<String>,
+}
+
+/// Another size for a group.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ScaleRequest {
+    /// How many instances. Signed, so that a negative one gets an answer that says so.
+    pub size: i64,
+}
+
+/// Instances to destroy.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct DestroyInstancesRequest {
+    /// Which, by the provider's id.
+    #[serde(rename = "IDs")]
+    pub ids: Vec<String>,
+}
+
+/// What a direct call of a plugin returned.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct CallReply {
+    /// The function's result; null where it has none.
+    pub result: Value,
+}
