@@ -1,0 +1,129 @@
+//! `homeostat serve`: a host in the foreground of this process, for others to talk to.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use homeostat_server::{Host, HostConfig, api};
+use tokio::sync::oneshot;
+
+use crate::args::{Globals, duration};
+use crate::out;
+use crate::signals::Signals;
+
+/// How long requests under way may delay the end of a host.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Run a host until SIGTERM or Ctrl-C
+///
+/// The host keeps the groups that its state directory remembers, and answers on a Unix socket that only this user may
+/// use. When it stops, the instances stay as they are; when it starts again, it finds them by their tags. A second signal
+/// ends it at once.
+#[derive(Args)]
+#[command(after_long_help = "\
+Examples:
+  homeostat serve
+  homeostat serve --state-dir /srv/homeostat --log debug")]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    host: HostArgs,
+}
+
+/// How a host is to run.
+#[derive(Args)]
+pub(crate) struct HostArgs {
+    /// How many steps of one group run at once [default: 128]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    parallel: Option<u16>,
+    /// The longest time between two looks at a group that is as declared [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    resync: Option<Duration>,
+}
+
+impl HostArgs {
+    /// Open the host of the state directory in this process.
+    ///
+    /// # Errors
+    /// Where another host has it, or it cannot be used.
+    pub(crate) async fn open(&self, globals: &Globals) -> Result<Host> {
+        let mut config = HostConfig::new(globals.state_dir()?);
+        config.parallel = self.parallel.map_or(config.parallel, usize::from);
+        config.resync = self.resync.unwrap_or(config.resync);
+        Ok(Host::open(config).await?)
+    }
+}
+
+/// The API of a host, while it is served.
+pub(crate) struct Served {
+    pub(crate) socket: PathBuf,
+    stop: oneshot::Sender<()>,
+    task: tokio::task::JoinHandle<Result<(), api::ServeError>>,
+}
+
+impl Served {
+    /// Serve the API of this host. Requests are answered when this returns.
+    ///
+    /// # Errors
+    /// Where the socket cannot be made.
+    pub(crate) fn start(host: &Host, globals: &Globals) -> Result<Self> {
+        let path = globals.socket()?;
+        let socket = api::bind(&path)?;
+        let (stop, stopped) = oneshot::channel();
+        let until = async {
+            // An error says that the sender is gone, which asks for the same.
+            let _ = stopped.await;
+        };
+        let task = tokio::spawn(api::serve(host.clone(), socket, until));
+        Ok(Self { socket: path, stop, task })
+    }
+
+    /// Ends when the API can be served no longer.
+    ///
+    /// # Errors
+    /// Always, with the reason.
+    async fn failed(&mut self) -> Result<()> {
+        (&mut self.task).await.context("the API has crashed")??;
+        anyhow::bail!("the API has ended by itself")
+    }
+
+    /// Stop answering, and stop the host; its instances stay.
+    pub(crate) async fn stop(self, host: &Host) {
+        // An error says that the API has ended already.
+        let _ = self.stop.send(());
+        host.shutdown().await;
+        let _ = tokio::time::timeout(FAREWELL, self.task).await;
+    }
+}
+
+impl Serve {
+    pub(crate) async fn run(self, globals: &Globals) -> Result<()> {
+        let mut signals = Signals::take()?;
+        let host = tokio::select! {
+            host = self.host.open(globals) => host?,
+            _ = signals.next() => return Ok(()),
+        };
+        let mut served = match Served::start(&host, globals) {
+            Ok(served) => served,
+            Err(error) => {
+                signals.unless_insisted(host.shutdown()).await;
+                return Err(error);
+            }
+        };
+        out::print(&format!("ready: listening on {}", served.socket.display()))?;
+        let ended = tokio::select! {
+            _ = signals.next() => Ok(()),
+            failed = served.failed() => failed,
+        };
+        tracing::info!("stopping; the instances stay");
+        signals
+            .unless_insisted(async {
+                match ended.is_ok() {
+                    true => served.stop(&host).await,
+                    false => host.shutdown().await,
+                }
+            })
+            .await;
+        ended
+    }
+}
