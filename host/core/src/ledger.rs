@@ -95,6 +95,7 @@ pub struct HealthyRun {
 impl Ledger {
     /// Take in an observation of the group's instances, made from the spec with this config hash.
     pub fn absorb(&mut self, observed: &Observation, hash: &str) {
+        self.backoff.remove(&Work::Observe);
         if !observed.complete {
             return;
         }
@@ -137,7 +138,6 @@ impl Ledger {
             self.known = observed.instances.len();
             self.empty_since = None;
         }
-        self.backoff.remove(&Work::Observe);
         self.healthy.retain(|id, _| ids.contains(id.as_str()));
     }
 

@@ -8,7 +8,7 @@
 //! `make bench`, or `cargo bench -p homeostat-runtime` after `make build`.
 
 use std::hint::black_box;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use axum::routing::post;
@@ -22,6 +22,9 @@ use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::{UnixListener, UnixStream};
+
+mod common;
+use common::file_plugin;
 
 /// Calls that a median is taken of.
 const CALLS: usize = 2_000;
@@ -143,12 +146,10 @@ fn median(times: impl FnOnce() -> Vec<Duration>) -> Duration {
 }
 
 fn spec(dir: &Path) -> PluginSpec {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/wasm32-wasip2/release/instance_file.wasm");
-    assert!(path.exists(), "{} is missing: run `make build` first", path.display());
     let instances = dir.join("instances");
     std::fs::create_dir(&instances).expect("a directory");
     serde_json::from_value(json!({
-        "Path": path,
+        "Path": file_plugin(),
         "Grants": {"Dirs": [{"Host": instances, "Guest": "/instances", "Mode": "rw"}]},
     }))
     .expect("a plugin spec")

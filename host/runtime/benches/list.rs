@@ -2,7 +2,7 @@
 //!
 //! `make bench`, or `cargo bench -p homeostat-runtime` after `make build`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion};
@@ -11,6 +11,9 @@ use homeostat_core::spec::{InstanceSpec, PluginSpec};
 use homeostat_core::tags::{CONFIG_HASH, GROUP, SLOT, Tags};
 use homeostat_runtime::{Runtime, RuntimeConfig};
 use serde_json::json;
+
+mod common;
+use common::file_plugin;
 
 fn main() {
     let mut criterion = Criterion::default()
@@ -60,11 +63,6 @@ fn instance(slot: usize) -> InstanceSpec {
 }
 
 fn spec(instances: &Path) -> PluginSpec {
-    let workspace = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     let grant = DirGrant { host: instances.to_owned(), guest: "/instances".to_owned(), mode: DirMode::ReadWrite };
-    PluginSpec {
-        path: workspace.join("target/wasm32-wasip2/release/instance_file.wasm"),
-        grants: Grants { dirs: vec![grant] },
-        limits: Limits::default(),
-    }
+    PluginSpec { path: file_plugin(), grants: Grants { dirs: vec![grant] }, limits: Limits::default() }
 }

@@ -26,7 +26,7 @@ pub struct Report {
 pub struct Counts {
     /// Declared.
     pub desired: usize,
-    /// Listed by the provider, in whatever state.
+    /// Listed by the provider with the group's tag, in whatever state.
     pub actual: usize,
     /// Running, and not on their way out.
     pub running: usize,

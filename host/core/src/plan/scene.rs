@@ -184,7 +184,7 @@ impl<'a> Scene<'a> {
                 Goal::Keep => self.desired.spec.properties.allocation.len(),
                 Goal::Destroy => 0,
             },
-            actual: self.observed.instances.len(),
+            actual: self.observed.instances.iter().filter(|it| self.is_ours(it)).count(),
             running: useful.iter().filter(|it| it.state == InstanceState::Running).count(),
             healthy: health(Health::Healthy),
             unhealthy: health(Health::Unhealthy),

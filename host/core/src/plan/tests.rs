@@ -378,6 +378,18 @@ fn an_incomplete_list_moves_nothing() {
 }
 
 #[test]
+fn a_list_that_failed_is_forgotten_when_one_came() {
+    let mut world = World::converged(desired(Allocation::Size(2), "a"));
+    let away = PluginError { code: ErrorCode::Unavailable, message: "away".into(), path: None, retry_after: None };
+    world.ledger.observation_failed(away, world.now, 0);
+    let partial = Observation { complete: false, ..world.observe() };
+    let reasons = |world: &World| super::plan(&world.desired, &partial, &world.ledger, world.now, 1).1.waiting;
+    assert!(matches!(reasons(&world)[..], [Waiting::ListFailed { .. }]));
+    world.ledger.absorb(&partial, &world.desired.hash);
+    assert_eq!(reasons(&world), [Waiting::Incomplete]);
+}
+
+#[test]
 fn an_empty_list_is_looked_at_twice() {
     let mut world = World::converged(desired(Allocation::Size(5), "a"));
     world.instances.clear();
@@ -454,8 +466,11 @@ fn instances_of_others_are_not_touched() {
     (other.id, other.name) = ("other".into(), "other".into());
     other.tags.insert(tags::GROUP.into(), "db".into());
     world.instances.insert("other".into(), other);
+    let report = world.settle();
+    assert!(report.converged, "{report:?}");
+    assert_eq!(report.waiting, [Waiting::Foreign { id: "other".into() }]);
     world.desired.goal = Goal::Destroy;
-    world.settle();
+    assert!(world.settle().converged);
     assert_eq!(world.instances.keys().collect::<Vec<_>>(), ["other"]);
 }
 

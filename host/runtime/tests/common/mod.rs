@@ -79,8 +79,9 @@ pub(crate) fn grant(spec: &mut PluginSpec, host: &Path, mode: DirMode) {
 
 /// A built guest.
 pub(crate) fn built(name: &str) -> PathBuf {
-    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/wasm32-wasip2/release");
-    let path = target.join(format!("{name}.wasm"));
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    let path = workspace.join(target).join(format!("wasm32-wasip2/release/{name}.wasm"));
     assert!(path.exists(), "{} is missing: run `make build` first", path.display());
     path
 }

@@ -31,6 +31,8 @@ const DUTY: u32 = 4;
 const EAGER: u32 = 4;
 /// Periodic looks take at most one part in so many of the time.
 const IDLE_DUTY: u32 = 500;
+/// And are at most so many times as far apart as they should be: a provider may be slow without costing the host anything.
+const LONGEST_REST: u32 = 30;
 /// The first and the longest wait between looks at a group on which somebody else works.
 const POLL: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
 /// How often the progress of a long plan is published.
@@ -282,7 +284,8 @@ impl Task {
     /// When to look next, where nothing wakes the loop before.
     fn schedule(&mut self, report: &Report) {
         let now = Instant::now();
-        let mut next = now + self.context.resync.max(self.cost * IDLE_DUTY);
+        let resync = self.context.resync;
+        let mut next = now + resync.max(self.cost * IDLE_DUTY).min(resync * LONGEST_REST);
         if self.executor.is_idle() && !report.converged {
             let clock = self.context.clock;
             let mut polls = report.waiting.is_empty();
