@@ -78,6 +78,11 @@ impl Instance {
         self.tags.get(tags::CONFIG_HASH).map(String::as_str)
     }
 
+    /// Whether it was made from the config with this hash, or is to be taken as if it were.
+    pub fn is_current(&self, hash: &str) -> bool {
+        self.config_hash().is_some_and(|it| it == hash || it == tags::BOOTSTRAP)
+    }
+
     /// Its logical id: the provider's word, or else the tag's (InfraKit's rule).
     pub fn logical_id(&self) -> Option<&str> {
         self.logical_id.as_deref().or_else(|| self.tags.get(tags::LOGICAL_ID).map(String::as_str))

@@ -16,6 +16,11 @@ pub const SLOT: &str = "homeostat.slot";
 /// The value of [`CONFIG_HASH`] that asks for adoption: an instance so tagged is taken as up to date and relabelled.
 pub const BOOTSTRAP: &str = "bootstrap";
 
+/// The tags that all instances of a group carry, and no others: what to list them by.
+pub fn of_group(id: &str) -> Tags {
+    Tags::from([(GROUP.to_owned(), id.to_owned())])
+}
+
 /// Whether a tag is the host's own, which no flavor may set or change.
 pub fn is_reserved(key: &str) -> bool {
     key.starts_with("infrakit.") || key.starts_with("homeostat.")

@@ -320,6 +320,15 @@ mod tests {
         assert!(quiet.is_err(), "{quiet:?}");
     }
 
+    async fn goes_and_comes_back(dir: &Path, changes: &mut Changes) {
+        std::fs::remove_dir(dir).unwrap();
+        assert_eq!(next(changes).await, ["mine"]);
+        std::fs::create_dir(dir).unwrap();
+        assert_eq!(next(changes).await, ["mine"], "it is there again");
+        std::fs::write(dir.join("a"), "x").unwrap();
+        assert_eq!(next(changes).await, ["mine"]);
+    }
+
     #[tokio::test]
     async fn a_directory_that_comes_back_is_watched_again() {
         let parent = tempfile::tempdir().unwrap();
@@ -327,12 +336,7 @@ mod tests {
         std::fs::create_dir(&dir).unwrap();
         let (watches, mut changes) = Watches::new();
         watches.watch("mine", &grants(&dir));
-        std::fs::remove_dir(&dir).unwrap();
-        assert_eq!(next(&mut changes).await, ["mine"]);
-        std::fs::create_dir(&dir).unwrap();
-        assert_eq!(next(&mut changes).await, ["mine"], "it is there again");
-        std::fs::write(dir.join("a"), "x").unwrap();
-        assert_eq!(next(&mut changes).await, ["mine"]);
+        goes_and_comes_back(&dir, &mut changes).await;
     }
 
     #[tokio::test]
@@ -343,12 +347,7 @@ mod tests {
         let held = std::fs::File::open(&dir).unwrap();
         let (watches, mut changes) = Watches::new();
         watches.watch("mine", &grants(&dir));
-        std::fs::remove_dir(&dir).unwrap();
-        assert_eq!(next(&mut changes).await, ["mine"]);
-        std::fs::create_dir(&dir).unwrap();
-        assert_eq!(next(&mut changes).await, ["mine"], "it is there again");
-        std::fs::write(dir.join("a"), "x").unwrap();
-        assert_eq!(next(&mut changes).await, ["mine"]);
+        goes_and_comes_back(&dir, &mut changes).await;
         drop(held);
     }
 

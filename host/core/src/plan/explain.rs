@@ -4,7 +4,6 @@ use thiserror::Error;
 
 use crate::observed::Instance;
 use crate::spec::{Allocation, GroupSpec};
-use crate::tags;
 
 /// A commit that is well formed and cannot be done.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -61,7 +60,7 @@ pub fn explain(
             to: new.properties.instance.plugin.clone(),
         });
     }
-    let is_current = |it: &&Instance| matches!(it.config_hash(), Some(tag) if tag == hash || tag == tags::BOOTSTRAP);
+    let is_current = |it: &&Instance| it.is_current(hash);
     let current = instances.iter().filter(is_current).count();
     let outdated = instances.len() - current;
     let kind = |allocation: &Allocation| match allocation {

@@ -115,10 +115,8 @@ impl<'a> Scene<'a> {
 
     /// The tags that every instance of the group carries.
     pub(super) fn host_tags(&self, logical_id: Option<&str>) -> Tags {
-        let mut tags = Tags::from([
-            (tags::GROUP.to_owned(), self.desired.spec.id.clone()),
-            (tags::CONFIG_HASH.to_owned(), self.desired.hash.clone()),
-        ]);
+        let mut tags = tags::of_group(&self.desired.spec.id);
+        tags.insert(tags::CONFIG_HASH.into(), self.desired.hash.clone());
         if let Some(id) = logical_id {
             tags.insert(tags::LOGICAL_ID.into(), id.into());
         }
@@ -167,7 +165,7 @@ impl<'a> Scene<'a> {
     }
 
     pub(super) fn is_current(&self, instance: &Instance) -> bool {
-        matches!(instance.config_hash(), Some(hash) if hash == self.desired.hash || hash == tags::BOOTSTRAP)
+        instance.is_current(&self.desired.hash)
     }
 
     pub(super) fn finish(self) -> (Plan, Report) {

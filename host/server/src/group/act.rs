@@ -2,7 +2,7 @@
 
 use homeostat_core::execute::Outcome;
 use homeostat_core::observed::Instance;
-use homeostat_core::outcome::{DestroyReason, ErrorCode, PluginError};
+use homeostat_core::outcome::{ErrorCode, PluginError};
 use homeostat_core::spec::InstanceSpec;
 use homeostat_core::step::{Action, Destroy, Drain, Provision, Step};
 use homeostat_runtime::{CallError, FlavorPlugin, InstancePlugin};
@@ -61,8 +61,7 @@ async fn destroy(plugins: &Plugins, record: &GroupRecord, it: &Destroy, victim: 
             "could not be drained, destroyed all the same: {error}"
         );
     }
-    let reason: DestroyReason = it.reason;
-    outcome(plugins.instance.destroy(&it.id, reason).await)
+    outcome(plugins.instance.destroy(&it.id, it.reason).await)
 }
 
 fn outcome<T>(result: Result<T, CallError>) -> Outcome {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use homeostat_core::observed::{HealthReport, InstanceState, Observation};
 use homeostat_core::outcome::{ErrorCode, PluginError};
 use homeostat_core::plan::Goal;
-use homeostat_core::tags::{self, Tags};
+use homeostat_core::tags;
 use homeostat_core::time::Timestamp;
 use homeostat_runtime::{CallError, FlavorPlugin, InstancePlugin};
 
@@ -32,8 +32,7 @@ pub(crate) async fn look(
     started: Timestamp,
 ) -> Result<Look, PluginError> {
     let spec = &record.spec;
-    let wanted = Tags::from([(tags::GROUP.to_owned(), spec.id.clone())]);
-    let listing = instance.list(&wanted, false).await.map_err(plugin_error)?;
+    let listing = instance.list(&tags::of_group(&spec.id), false).await.map_err(plugin_error)?;
     let mut observation = Observation {
         started,
         instances: listing.instances,

@@ -7,7 +7,6 @@ use homeostat_core::hash::config_hash;
 use homeostat_core::ledger::Ledger;
 use homeostat_core::observed::{Health, Instance, InstanceState, Observation};
 use homeostat_core::plan::{Goal, Report};
-use homeostat_core::tags;
 use homeostat_core::time::Timestamp;
 
 use crate::store::GroupRecord;
@@ -141,7 +140,7 @@ impl State {
             state: instance.state,
             health: health.map_or(Health::Unknown, |it| it.status),
             message,
-            current: matches!(instance.config_hash(), Some(it) if it == &*self.hash || it == tags::BOOTSTRAP),
+            current: instance.is_current(&self.hash),
             removing: self.removing.contains(&instance.id),
             created_at: instance.created_at_ms.map(Timestamp),
             addresses: instance.addresses.clone(),

@@ -10,7 +10,7 @@ use homeostat_core::hash::config_hash;
 use homeostat_core::observed::Instance;
 use homeostat_core::plan::{Goal, explain};
 use homeostat_core::spec::GroupSpec;
-use homeostat_core::tags::{self, Tags};
+use homeostat_core::tags;
 use tokio::sync::watch;
 
 use super::Host;
@@ -160,7 +160,7 @@ impl Host {
         let plugin = self.0.registry.get(&spec.properties.instance.plugin).await;
         let answer = match plugin.as_ref().map(|it| it.as_instance()) {
             Ok(Some(instance)) => {
-                let wanted = Tags::from([(tags::GROUP.to_owned(), spec.id.clone())]);
+                let wanted = tags::of_group(&spec.id);
                 instance.list(&wanted, false).await.map(|it| it.instances).map_err(|it| chain(&it))
             }
             Ok(None) => Err("its plugin is not an instance plugin".into()),

@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 
 use homeostat_core::document::{Document, Source};
 use homeostat_core::spec::{PluginSpec, Stack};
-use homeostat_core::tags::{self, Tags};
+use homeostat_core::tags;
 use homeostat_runtime::Plugin;
 use serde_json::Value;
 
@@ -49,10 +49,10 @@ impl Host {
             return Err(HostError::Invalid(format!("the path {:?} is not absolute", request.path)));
         }
         let spec = checked(request)?;
-        let mut state = self.0.state.lock().await;
-        let loaded = self.0.registry.load(name, &spec).await;
-        let plugin = loaded?;
+        // Compiling may take a while, so nobody else is kept waiting meanwhile.
+        let plugin = self.0.registry.load(name, &spec).await?;
         self.check_sight(name, &spec, &plugin).await?;
+        let mut state = self.0.state.lock().await;
         self.write(&mut state, vec![Change::PutPlugin(name.clone(), spec.clone())]).await?;
         self.register(name, spec, plugin);
         self.plugin(name)
@@ -115,7 +115,7 @@ impl Host {
             if state.record.spec.properties.instance.plugin != name || known.clone().count() == 0 {
                 continue;
             }
-            let wanted = Tags::from([(tags::GROUP.to_owned(), group.clone())]);
+            let wanted = tags::of_group(&group);
             let unseen = match instances.list(&wanted, false).await {
                 Ok(listing) => {
                     let seen: BTreeSet<&str> = listing.instances.iter().map(|it| it.id.as_str()).collect();
