@@ -34,13 +34,33 @@ impl Backoff {
         let nominal = FIRST.saturating_mul(1 << (failures - 1).min(16)).min(LONGEST);
         let spread = nominal.mul_f64(0.75 + 0.5 * (jitter % 1024) as f64 / 1024.0);
         let wait = spread.max(error.retry_after.unwrap_or_default());
-        let hopeless = matches!(error.code, ErrorCode::InvalidArgument | ErrorCode::Unimplemented);
         Self {
             failures,
             since: previous.map_or(now, |it| it.since),
-            until: (!hopeless).then(|| now.after(wait)),
+            until: (!error.code.is_hopeless()).then(|| now.after(wait)),
             error,
         }
+    }
+
+    /// One more failure of calls that began together: it counts as one with the others, but what it asks for holds.
+    pub(crate) fn heed(&mut self, error: &PluginError, now: Timestamp) {
+        let asked = now.after(error.retry_after.unwrap_or_default());
+        if self.until.is_some_and(|until| until < asked) {
+            self.until = Some(asked);
+            self.error = error.clone();
+        }
+    }
+
+    /// After a restart with another clock, no wait is longer than it could have been.
+    pub(crate) fn recover(&mut self, now: Timestamp) {
+        self.since = self.since.min(now);
+        let longest = LONGEST.mul_f64(1.25).max(self.error.retry_after.unwrap_or_default());
+        self.until = self.until.map(|until| until.min(now.after(longest)));
+    }
+
+    /// Whether the provider asks for patience, rather than saying that something is wrong.
+    pub fn is_throttled(&self) -> bool {
+        matches!(self.error.code, ErrorCode::Unavailable | ErrorCode::ResourceExhausted)
     }
 
     /// Whether work of this kind may be tried.

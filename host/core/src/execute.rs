@@ -6,10 +6,11 @@
 use std::collections::VecDeque;
 
 use crate::backoff::Backoff;
-use crate::ledger::{Creation, Ledger, Removal, Status};
+use crate::ledger::{Creation, Ledger, Removal, SlotKey, Status, healing};
+use crate::mutant::{self, Mutant};
 use crate::outcome::{ErrorCode, PluginError};
 use crate::plan::Plan;
-use crate::step::{Action, Step};
+use crate::step::{Action, Step, Work};
 use crate::time::Timestamp;
 
 /// How a step ended.
@@ -37,17 +38,24 @@ impl Outcome {
 }
 
 /// Steps of one group: waiting, and running within a limit.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Executor {
     queue: VecDeque<Step>,
     running: usize,
     limit: usize,
+    lagging: bool,
 }
 
 impl Executor {
-    /// An executor that runs at most `limit` steps at once, and at least one.
-    pub fn new(limit: usize) -> Self {
-        Self { queue: VecDeque::new(), running: 0, limit: limit.max(1) }
+    /// An executor that runs at most `limit` steps at once, and at least one. Where the provider's list is `lagging`,
+    /// even a creation that is said to have failed is only believed when the list has had its time.
+    pub fn new(limit: usize, lagging: bool) -> Self {
+        Self { queue: VecDeque::new(), running: 0, limit: limit.max(1), lagging }
+    }
+
+    /// Whether even a creation that is said to have failed may exist.
+    pub fn set_lagging(&mut self, lagging: bool) {
+        self.lagging = lagging;
     }
 
     /// Take a new plan. Steps of the old one that have not started are dropped: the new plan knows better.
@@ -62,27 +70,45 @@ impl Executor {
 
     /// The next step to start, if one may. Its intent is in the ledger when this returns.
     pub fn start(&mut self, ledger: &mut Ledger, now: Timestamp) -> Option<Step> {
-        if self.running >= self.limit {
+        if self.running >= self.limit && !mutant::is(Mutant::LimitIgnored) {
             return None;
         }
         let step = self.queue.pop_front()?;
         self.running += 1;
         match &step.action {
             Action::Provision(it) => {
+                let tried = ledger.creating.get(&it.name).and_then(|before| match before.status {
+                    Status::Absent(at) | Status::Unknown(at) => Some(at),
+                    _ => before.tried,
+                });
                 let creation = Creation {
                     slot: it.slot,
                     logical_id: it.logical_id.clone(),
+                    revision: it.revision,
                     hash: it.hash.clone(),
                     since: now,
                     status: Status::InFlight,
+                    tried,
                 };
                 ledger.creating.insert(it.name.clone(), creation);
+                ledger.touch(true, &it.name);
             }
             Action::Destroy(it) => {
-                let removal = Removal { reason: it.reason, since: now, status: Status::InFlight };
+                let removal = Removal {
+                    name: it.name.clone(),
+                    logical_id: it.logical_id.clone(),
+                    reason: it.reason,
+                    since: now,
+                    status: Status::InFlight,
+                };
                 ledger.removing.insert(it.id.clone(), removal);
+                ledger.touch(false, &it.id);
+                if let Some(failures) = it.retry {
+                    let key = SlotKey::new(it.slot, it.logical_id.as_deref());
+                    healing::begin(&mut ledger.memory.retries, key, failures, now);
+                }
             }
-            Action::Label(_) => {}
+            Action::Label(it) => drop(ledger.labelling.insert(it.id.clone(), None)),
         }
         Some(step)
     }
@@ -93,18 +119,31 @@ impl Executor {
         let work = step.action.work();
         let status = match outcome {
             Outcome::Done => Some(Status::Accepted(now)),
+            Outcome::Unknown(_) if mutant::is(Mutant::UnknownIsNothing) && work == Work::Provision => None,
             Outcome::Unknown(_) => Some(Status::Unknown(now)),
+            Outcome::Failed(error) if self.lagging && error.code != ErrorCode::InvalidArgument => {
+                Some(Status::Unknown(now))
+            }
             Outcome::Refused(_) | Outcome::Failed(_) => None,
         };
+        match &step.action {
+            Action::Provision(it) => ledger.touch(true, &it.name),
+            Action::Destroy(it) => ledger.touch(false, &it.id),
+            Action::Label(_) => {}
+        }
         match (&step.action, status) {
             (Action::Provision(it), Some(status)) => {
                 if let Some(creation) = ledger.creating.get_mut(&it.name) {
                     creation.status = status;
                 }
             }
-            (Action::Provision(it), None) => {
-                ledger.creating.remove(&it.name);
-            }
+            // This call left nothing behind; the one before it, under the same name, may have.
+            (Action::Provision(it), None) => match ledger.creating.get_mut(&it.name) {
+                Some(Creation { status, tried: Some(at), .. }) if !mutant::is(Mutant::RepeatSpeaksForAll) => {
+                    *status = Status::Absent(*at)
+                }
+                _ => drop(ledger.creating.remove(&it.name)),
+            },
             (Action::Destroy(it), Some(status)) => {
                 if let Some(removal) = ledger.removing.get_mut(&it.id) {
                     removal.status = status;
@@ -113,23 +152,33 @@ impl Executor {
             (Action::Destroy(it), None) => {
                 ledger.removing.remove(&it.id);
             }
-            (Action::Label(_), _) => {}
+            (Action::Label(it), Some(_)) => drop(ledger.labelling.insert(it.id.clone(), Some(now))),
+            (Action::Label(it), None) => drop(ledger.labelling.remove(&it.id)),
         }
         match outcome {
             Outcome::Done => {
-                ledger.backoff.remove(&work);
+                ledger.memory.backoff.remove(&work);
             }
             Outcome::Refused(error) | Outcome::Failed(error) | Outcome::Unknown(error) => {
                 // Calls that started together and fail together are one failure, not many.
-                let counted = ledger.backoff.get(&work).is_some_and(|it| it.until.is_some_and(|until| now < until));
+                let counted =
+                    ledger.memory.backoff.get(&work).is_some_and(|it| it.until.is_some_and(|until| now < until));
                 if !counted {
-                    let next = Backoff::after(ledger.backoff.get(&work), error.clone(), now, jitter);
-                    ledger.backoff.insert(work, next);
+                    let next = Backoff::after(ledger.memory.backoff.get(&work), error.clone(), now, jitter);
+                    ledger.memory.backoff.insert(work, next);
+                } else if let Some(backoff) = ledger.memory.backoff.get_mut(&work) {
+                    backoff.heed(error, now);
                 }
                 // The rest of this work waits for the next plan, which knows of the failure.
-                self.queue.retain(|it| it.action.work() != work);
+                // What takes the place of something waits too, as long as that does not go.
+                self.queue.retain(|it| it.action.work() != work && work != Work::Destroy);
             }
         }
+    }
+
+    /// The steps that wait.
+    pub fn queued(&self) -> impl Iterator<Item = &Step> {
+        self.queue.iter()
     }
 
     /// Whether no step runs and none waits.
@@ -150,7 +199,15 @@ mod tests {
     use crate::step::{Destroy, Drain, Work};
 
     fn steps(n: usize) -> Plan {
-        let destroy = |i| Destroy { id: format!("i{i}"), reason: DestroyReason::Terminate, drain: Drain::Try };
+        let destroy = |i| Destroy {
+            id: format!("i{i}"),
+            reason: DestroyReason::Terminate,
+            drain: Drain::Try,
+            name: format!("i{i}"),
+            slot: None,
+            logical_id: None,
+            retry: None,
+        };
         Plan { steps: (0..n).map(|i| Step { action: Action::Destroy(destroy(i)), why: String::new() }).collect() }
     }
 
@@ -160,7 +217,7 @@ mod tests {
 
     #[test]
     fn runs_no_more_than_its_limit_and_slides() {
-        let (mut executor, mut ledger) = (Executor::new(2), Ledger::default());
+        let (mut executor, mut ledger) = (Executor::new(2, false), Ledger::default());
         executor.adopt(steps(3));
         let first = executor.start(&mut ledger, Timestamp(1)).unwrap();
         executor.start(&mut ledger, Timestamp(1)).unwrap();
@@ -171,20 +228,20 @@ mod tests {
 
     #[test]
     fn one_failure_stops_the_rest_of_its_kind() {
-        let (mut executor, mut ledger) = (Executor::new(2), Ledger::default());
+        let (mut executor, mut ledger) = (Executor::new(2, false), Ledger::default());
         executor.adopt(steps(100));
         let started: Vec<_> = std::iter::from_fn(|| executor.start(&mut ledger, Timestamp(1))).collect();
         for step in &started {
             executor.finish(step, &Outcome::of(error(ErrorCode::Unavailable)), &mut ledger, Timestamp(2), 512);
         }
         assert!(executor.is_idle());
-        assert_eq!(ledger.backoff[&Work::Destroy].failures, 1, "two calls that failed together count once");
+        assert_eq!(ledger.memory.backoff[&Work::Destroy].failures, 1, "two calls that failed together count once");
         assert!(ledger.removing.is_empty(), "what failed for sure is not under way");
     }
 
     #[test]
     fn what_was_cut_off_stays_under_way() {
-        let (mut executor, mut ledger) = (Executor::new(1), Ledger::default());
+        let (mut executor, mut ledger) = (Executor::new(1, false), Ledger::default());
         executor.adopt(steps(1));
         let step = executor.start(&mut ledger, Timestamp(1)).unwrap();
         executor.finish(&step, &Outcome::of(error(ErrorCode::Internal)), &mut ledger, Timestamp(2), 0);

@@ -54,10 +54,20 @@ pub struct Limits {
     pub wall: Duration,
     /// Calls at once; more wait their turn.
     pub calls: u32,
+    /// How long the provider's list may lag behind what was done. The contract asks for none; where a cloud cannot keep
+    /// that, what seems to be missing is only made again after so long.
+    #[serde(with = "crate::duration", skip_serializing_if = "Duration::is_zero")]
+    pub list_lag: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory: 128 << 20, cpu: Duration::from_secs(5), wall: Duration::from_secs(60), calls: 16 }
+        Self {
+            memory: 128 << 20,
+            cpu: Duration::from_secs(5),
+            wall: Duration::from_secs(60),
+            calls: 16,
+            list_lag: Duration::ZERO,
+        }
     }
 }

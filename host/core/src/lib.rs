@@ -13,11 +13,18 @@ pub mod execute;
 pub mod grant;
 pub mod hash;
 pub mod ledger;
+pub mod machine;
+mod mutant;
 pub mod observed;
 pub mod outcome;
 pub mod plan;
+pub mod record;
+pub mod scenario;
+pub mod simulate;
 pub mod spec;
 pub mod step;
 pub mod tags;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod time;
 pub mod verify;

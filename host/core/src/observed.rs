@@ -1,7 +1,5 @@
 //! What the provider said exists, and how healthy it is.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -150,7 +148,7 @@ pub struct HealthReport {
     pub message: String,
 }
 
-/// One look at a group: what its instance plugin lists and how its flavor judges it.
+/// One look at a group: what its instance plugin lists.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observation {
     /// When the look began. What happened later may not show in it.
@@ -161,13 +159,6 @@ pub struct Observation {
     pub complete: bool,
     /// What was found and not counted.
     pub findings: Vec<Finding>,
-    /// Health by instance id; an instance without an entry was not judged.
-    pub health: BTreeMap<String, HealthReport>,
-}
-
-impl Observation {
-    /// The health of an instance, unknown where it was not judged.
-    pub fn health_of(&self, id: &str) -> Health {
-        self.health.get(id).map_or(Health::Unknown, |it| it.status)
-    }
+    /// The flavor's ranking for removal, the most dispensable first, by id; none where it was not asked, or did not answer.
+    pub ranking: Option<Vec<String>>,
 }

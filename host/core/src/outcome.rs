@@ -29,6 +29,13 @@ pub enum ErrorCode {
     Internal,
 }
 
+impl ErrorCode {
+    /// Whether only another spec or another plugin can help.
+    pub fn is_hopeless(self) -> bool {
+        matches!(self, Self::InvalidArgument | Self::Unimplemented)
+    }
+}
+
 /// An error that a plugin returned.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
 #[error("{message}")]

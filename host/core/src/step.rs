@@ -37,7 +37,9 @@ pub struct Provision {
     /// The identity of a pet.
     #[serde(rename = "LogicalID")]
     pub logical_id: Option<String>,
-    /// The config hash it is made from.
+    /// The revision of the config that it is made from.
+    pub revision: u64,
+    /// The hash of that config.
     pub hash: String,
     /// The host's tags.
     pub tags: Tags,
@@ -53,6 +55,16 @@ pub struct Destroy {
     pub reason: DestroyReason,
     /// Whether its work leaves it first.
     pub drain: Drain,
+    /// The name it was made with.
+    pub name: String,
+    /// Its slot, where it says.
+    pub slot: Option<u32>,
+    /// The identity of a pet.
+    #[serde(rename = "LogicalID", default, skip_serializing_if = "Option::is_none")]
+    pub logical_id: Option<String>,
+    /// Where it is replaced for being broken: the how-manieth time in a row in its slot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<u32>,
 }
 
 /// Whether an instance is drained before it is destroyed. The rules are InfraKit's.

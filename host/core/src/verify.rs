@@ -7,13 +7,14 @@ use std::collections::{HashMap, HashSet};
 
 use thiserror::Error;
 
-use crate::ledger::Ledger;
-use crate::observed::{Instance, Observation};
+use crate::ledger::{Ledger, Rollout, Track};
+use crate::observed::{Health, Instance, InstanceState, Observation};
 use crate::outcome::DestroyReason;
 use crate::plan::{Desired, Goal, Plan};
 use crate::spec::Allocation;
-use crate::step::Action;
+use crate::step::{Action, Destroy, Work};
 use crate::tags;
+use crate::time::Timestamp;
 
 /// A rule that a plan breaks.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -30,13 +31,13 @@ pub enum Violation {
     /// Making an instance under a name that exists.
     #[error("provisions {0}, which exists")]
     NameTaken(String),
-    /// More instances than declared.
-    #[error("would lead to {would} instances where {declared} are declared")]
+    /// More instances than declared, and than an update may have too many.
+    #[error("would lead to {would} instances where at most {allowed} may be")]
     TooMany {
         /// How many there would be.
         would: usize,
-        /// How many are declared.
-        declared: usize,
+        /// How many there may be.
+        allowed: usize,
     },
     /// Two instances of one identity.
     #[error("would lead to two instances of logical id {0}")]
@@ -47,105 +48,253 @@ pub enum Violation {
     /// Tags that would not be found again.
     #[error("provisions {0} without the group's tags")]
     Untagged(String),
-    /// Taking more than one out of service for an update, or while the group is short.
-    #[error("a rolling update would leave {left} of {declared} instances")]
+    /// An update that takes more out of service than it may.
+    #[error("an update would leave {left} available, and {floor} have to be")]
     TooFew {
-        /// How many would be left in service.
+        /// How many would be left.
         left: usize,
-        /// How many are declared.
-        declared: usize,
+        /// How many have to be.
+        floor: usize,
     },
+    /// Taking away what is protected.
+    #[error("destroys {0}, which is protected")]
+    Protected(String),
+    /// Replacing old instances while the rollout is paused.
+    #[error("replaces {0} although the rollout stands still")]
+    Paused(String),
+    /// Healing more than may be healed.
+    #[error("replaces {healed} unhealthy instances where at most {allowed} may be")]
+    Storm {
+        /// How many.
+        healed: usize,
+        /// How many may be.
+        allowed: usize,
+    },
+    /// Work that is held back.
+    #[error("is to {0}, which is held back by a failure")]
+    HeldBack(Work),
+    /// The host's own instance, while others could go.
+    #[error("destroys {0}, which the host runs on, before others")]
+    Host(String),
 }
 
 /// Check a plan against the safety rules.
 ///
 /// # Errors
 /// The first rule that it breaks.
-pub fn verify(desired: &Desired, observed: &Observation, ledger: &Ledger, plan: &Plan) -> Result<(), Violation> {
-    if plan.steps.is_empty() {
+pub fn verify(
+    desired: &Desired,
+    observed: &Observation,
+    ledger: &Ledger,
+    plan: &Plan,
+    now: Timestamp,
+) -> Result<(), Violation> {
+    if plan.steps.is_empty() || crate::mutant::skips_linter() {
         return Ok(());
     }
-    if !observed.complete || ledger.empty_since.is_some() {
+    if !observed.complete || ledger.doubt.is_some() || ledger.memory.backoff.contains_key(&Work::Observe) {
         return Err(Violation::Blind);
     }
-    let ours: HashMap<&str, &Instance> = observed
-        .instances
-        .iter()
-        .filter(|it| it.tags.get(tags::GROUP) == Some(&desired.spec.id))
-        .map(|it| (it.id.as_str(), it))
-        .collect();
-    let names: HashSet<&str> = observed.instances.iter().map(|it| it.name.as_str()).collect();
     let mut touched = HashSet::new();
-    let mut destroyed = HashSet::new();
-    let mut rolled = 0;
-    let mut made = 0;
-    let mut identities: HashSet<&str> = HashSet::new();
     for step in &plan.steps {
-        let subject = step.action.subject();
+        let (subject, work) = (step.action.subject(), step.action.work());
         if !touched.insert(subject) {
             return Err(Violation::Twice(subject.into()));
         }
-        match &step.action {
-            Action::Provision(it) => {
-                if desired.goal == Goal::Destroy {
-                    return Err(Violation::Destroyed);
-                }
-                if names.contains(it.name.as_str()) {
-                    return Err(Violation::NameTaken(it.name.clone()));
-                }
-                if it.tags.get(tags::GROUP) != Some(&desired.spec.id)
-                    || it.tags.get(tags::CONFIG_HASH) != Some(&desired.hash)
-                {
-                    return Err(Violation::Untagged(it.name.clone()));
-                }
-                if let Some(id) = &it.logical_id
-                    && !identities.insert(id)
-                {
-                    return Err(Violation::IdentityTwice(id.clone()));
-                }
-                made += 1;
-            }
-            Action::Destroy(it) => {
-                if !ours.contains_key(it.id.as_str()) {
-                    return Err(Violation::NotOurs(it.id.clone()));
-                }
-                rolled += usize::from(it.reason == DestroyReason::RollingUpdate);
-                destroyed.insert(it.id.as_str());
-            }
-            Action::Label(it) if !ours.contains_key(it.id.as_str()) => return Err(Violation::NotOurs(it.id.clone())),
-            Action::Label(_) => {}
+        if ledger.memory.backoff.get(&work).is_some_and(|it| !it.allows(now)) {
+            return Err(Violation::HeldBack(work));
         }
     }
-    let declared = desired.spec.properties.allocation.len();
-    let in_service: Vec<&Instance> = ours
-        .values()
-        .filter(|it| it.state.is_live())
-        .filter(|it| !ledger.removing.contains_key(&it.id) && !destroyed.contains(it.id.as_str()))
-        .copied()
-        .collect();
-    if made > 0 {
-        match &desired.spec.properties.allocation {
-            Allocation::Size(_) => {
-                let opening = ledger
-                    .creating
-                    .keys()
-                    .filter(|name| !names.contains(name.as_str()) && !touched.contains(name.as_str()));
-                let would = in_service.len() + opening.count() + made;
-                if would > declared {
-                    return Err(Violation::TooMany { would, declared });
+    let check = Check::new(desired, observed, ledger, &touched, now);
+    check.creations(plan, &touched)?;
+    check.destructions(plan)
+}
+
+/// The world before the plan.
+struct Check<'a> {
+    desired: &'a Desired,
+    ledger: &'a Ledger,
+    now: Timestamp,
+    /// The group's instances, with what was seen of them.
+    ours: Vec<(&'a Instance, Option<&'a Track>)>,
+    /// Those that the plan touches, by id.
+    touched: HashMap<&'a str, (&'a Instance, Option<&'a Track>)>,
+    /// Names that the plan, or a creation under way, shares with what exists.
+    names: HashSet<&'a str>,
+}
+
+impl<'a> Check<'a> {
+    fn new(
+        desired: &'a Desired,
+        observed: &'a Observation,
+        ledger: &'a Ledger,
+        touched: &HashSet<&str>,
+        now: Timestamp,
+    ) -> Self {
+        let tracked = observed.instances.iter().enumerate();
+        let ours: Vec<_> = tracked
+            .filter(|(_, it)| it.tags.get(tags::GROUP) == Some(&desired.spec.id))
+            .map(|(index, it)| (it, ledger.tracks.get(index)))
+            .collect();
+        let is_touched = |it: &&(&Instance, Option<&Track>)| touched.contains(it.0.id.as_str());
+        let touched_ones = ours.iter().filter(is_touched).map(|it| (it.0.id.as_str(), *it)).collect();
+        let names = observed.instances.iter().map(|it| it.name.as_str());
+        let names = names.filter(|it| touched.contains(it) || ledger.creating.contains_key(*it)).collect();
+        Self { desired, ledger, now, ours, touched: touched_ones, names }
+    }
+
+    fn creations(&self, plan: &Plan, touched: &HashSet<&str>) -> Result<(), Violation> {
+        let mut made = 0;
+        let mut identities: HashSet<&str> = HashSet::new();
+        for step in &plan.steps {
+            let Action::Provision(it) = &step.action else { continue };
+            if self.desired.goal == Goal::Destroy {
+                return Err(Violation::Destroyed);
+            }
+            if self.names.contains(it.name.as_str()) {
+                return Err(Violation::NameTaken(it.name.clone()));
+            }
+            let tagged = it.tags.get(tags::GROUP) == Some(&self.desired.spec.id)
+                && it.tags.get(tags::CONFIG_HASH) == Some(&it.hash);
+            if !tagged || !self.desired.makes(&it.hash) {
+                return Err(Violation::Untagged(it.name.clone()));
+            }
+            if let Some(id) = &it.logical_id
+                && !identities.insert(id)
+            {
+                return Err(Violation::IdentityTwice(id.clone()));
+            }
+            made += 1;
+        }
+        if made == 0 {
+            return Ok(());
+        }
+        let opening = self
+            .ledger
+            .creating
+            .iter()
+            .filter(|(name, _)| !self.names.contains(name.as_str()) && !touched.contains(name.as_str()));
+        match &self.desired.spec.properties.allocation {
+            Allocation::Size(size) => {
+                let destroyed: HashSet<&str> = destructions(plan).map(|it| it.id.as_str()).collect();
+                let stays = |it: &&(&Instance, Option<&Track>)| {
+                    self.is_in_service(it.0) && !destroyed.contains(it.0.id.as_str())
+                };
+                let staying: Vec<_> = self.ours.iter().filter(stays).collect();
+                let outdated = staying.iter().any(|it| !it.0.is_current(&self.desired.config.hash));
+                let allowed = *size as usize + if outdated { self.desired.budget().surge } else { 0 };
+                let would = staying.len() + opening.count() + self.ledger.missing.len() + made;
+                if would > allowed {
+                    return Err(Violation::TooMany { would, allowed });
                 }
             }
             // An identity is held until its instance is gone from the list, whatever its state.
             Allocation::LogicalIds(_) => {
-                let held: HashSet<&str> = ours.values().filter_map(|it| it.logical_id()).collect();
+                let listed = self.ours.iter().filter_map(|it| it.0.logical_id());
+                let unseen = self.ledger.missing.values().filter_map(|it| it.logical_id.as_deref());
+                let held: HashSet<&str> =
+                    listed.chain(unseen).chain(opening.filter_map(|(_, it)| it.logical_id.as_deref())).collect();
                 if let Some(id) = identities.iter().find(|id| held.contains(*id)) {
                     return Err(Violation::IdentityTwice((*id).to_owned()));
                 }
             }
         }
+        Ok(())
     }
-    if rolled > 0 && (in_service.len() + 1 < declared || rolled > 1) {
-        return Err(Violation::TooFew { left: in_service.len(), declared });
+
+    fn destructions(&self, plan: &Plan) -> Result<(), Violation> {
+        let mut healed = 0;
+        let mut rolled: HashSet<&str> = HashSet::new();
+        let mut gone: HashSet<&str> = HashSet::new();
+        for it in destructions(plan) {
+            let Some((instance, track)) = self.touched.get(it.id.as_str()) else {
+                return Err(Violation::NotOurs(it.id.clone()));
+            };
+            if self.desired.protected.contains(&it.id) {
+                return Err(Violation::Protected(it.id.clone()));
+            }
+            gone.insert(&it.id);
+            match it.reason {
+                DestroyReason::RollingUpdate if self.is_paused() => return Err(Violation::Paused(it.id.clone())),
+                DestroyReason::RollingUpdate => {
+                    rolled.insert(&it.id);
+                }
+                DestroyReason::Unhealthy if instance.state.is_live() => {
+                    healed += 1;
+                    let sick = track.is_some_and(|it| it.is_sick(&self.desired.spec.properties.healing, self.now));
+                    if !sick {
+                        return Err(Violation::Storm { healed, allowed: 0 });
+                    }
+                }
+                _ => {}
+            }
+        }
+        for step in &plan.steps {
+            if let Action::Label(it) = &step.action
+                && !self.touched.contains_key(it.id.as_str())
+            {
+                return Err(Violation::NotOurs(it.id.clone()));
+            }
+        }
+        let healing = &self.desired.spec.properties.healing;
+        let size = self.desired.size();
+        let allowed = healing.max_in_flight(size).min(healing.max_unhealthy(size));
+        if healed > allowed {
+            return Err(Violation::Storm { healed, allowed });
+        }
+        let host = gone.iter().filter_map(|id| self.touched.get(id)).find(|it| self.desired.is_host(it.0));
+        if let Some((host, _)) = host
+            && self.desired.goal == Goal::Destroy
+            && self.ours.iter().any(|it| !gone.contains(it.0.id.as_str()) && !self.desired.protected.contains(&it.0.id))
+        {
+            return Err(Violation::Host(host.id.clone()));
+        }
+        if rolled.is_empty() { Ok(()) } else { self.availability(&gone, &rolled) }
     }
-    Ok(())
+
+    /// An update leaves so many available, if there are so many.
+    fn availability(&self, gone: &HashSet<&str>, rolled: &HashSet<&str>) -> Result<(), Violation> {
+        let floor = self.desired.size().saturating_sub(self.desired.budget().unavailable);
+        let available: Vec<&str> =
+            self.ours.iter().filter(|it| self.is_available(it.0, it.1)).map(|it| it.0.id.as_str()).collect();
+        let left = available.iter().filter(|id| !gone.contains(*id)).count();
+        // What goes for other reasons is not the update's fault.
+        if left < floor && available.iter().any(|id| rolled.contains(id)) {
+            return Err(Violation::TooFew { left, floor });
+        }
+        let service = self.ours.iter().filter(|it| self.is_in_service(it.0));
+        let left = service.filter(|it| !gone.contains(it.0.id.as_str())).count();
+        if left < floor {
+            return Err(Violation::TooFew { left, floor });
+        }
+        Ok(())
+    }
+
+    fn is_in_service(&self, instance: &Instance) -> bool {
+        instance.state.is_live() && self.ledger.removal_of(instance).is_none()
+    }
+
+    fn is_available(&self, instance: &Instance, track: Option<&Track>) -> bool {
+        let current = instance.is_current(&self.desired.config.hash);
+        self.is_in_service(instance)
+            && instance.state == InstanceState::Running
+            && track.is_some_and(|it| match current {
+                true => it.is_ready(&self.desired.spec.properties.updating, self.now),
+                false => it.health.status == Health::Healthy,
+            })
+    }
+
+    fn is_paused(&self) -> bool {
+        let rollout = self.ledger.memory.rollout.as_ref();
+        let stands =
+            |it: &&Rollout| it.revision == self.desired.config.revision && !it.is_running() && !it.has_succeeded();
+        rollout.filter(stands).is_some()
+    }
+}
+
+fn destructions(plan: &Plan) -> impl Iterator<Item = &Destroy> {
+    plan.steps.iter().filter_map(|it| match &it.action {
+        Action::Destroy(it) => Some(it),
+        _ => None,
+    })
 }

@@ -8,7 +8,7 @@ use super::diagnostic::{Diagnostic, Text};
 use super::group::Declared;
 use super::node::{Kind, Member, Node, Span};
 use super::suggest::{listing, nearest};
-use super::{MAX_DIAGNOSTICS, group};
+use super::{MAX_DIAGNOSTICS, group, policy};
 
 /// The longest key, in bytes.
 const MAX_KEY: usize = 1024;
@@ -189,10 +189,13 @@ impl<'t> Decoder<'t> {
                 self.dropped += 1;
                 continue;
             }
-            let help = match (nearest(&member.key, known.iter().copied()), group::belongs(&member.key, known)) {
-                (Some(name), _) => format!("did you mean {name:?}?"),
-                (None, Some(place)) => format!("{:?} belongs to {place}", member.key),
-                (None, None) => format!("known here: {}", listing(known.iter().copied())),
+            let place = group::belongs(&member.key, known);
+            let help = match (nearest(&member.key, known.iter().copied()), place) {
+                (Some(name), place) if place.is_none() || !policy::is_policy(known) => {
+                    format!("did you mean {name:?}?")
+                }
+                (_, Some(place)) => format!("{:?} belongs to {place}", member.key),
+                (_, None) => format!("known here: {}", listing(known.iter().copied())),
             };
             let name = quoted(&member.key);
             if let Some(error) = self.error_at_key(&at.child(member), format!("unknown field {name}")) {

@@ -5,18 +5,15 @@ use std::collections::{BTreeMap, HashMap};
 use super::decode::{At, Decoder, quoted};
 use super::node::{Kind, Node};
 use super::suggest::nearest;
-use super::{Role, Use, plugin};
-use crate::spec::{
-    Allocation, GroupProperties, GroupSpec, MAX_GROUP_SIZE, PluginUse, SkipStep, Stack, Updating, valid_group_id,
-};
+use super::{Role, Use, plugin, policy};
+use crate::spec::{Allocation, GroupProperties, GroupSpec, MAX_GROUP_SIZE, PluginUse, Stack, valid_group_id};
 
 const STACK: [&str; 2] = ["Plugins", "Groups"];
 const WRAPPER: [&str; 2] = ["Plugin", "Properties"];
 const GENERIC: [&str; 7] = ["kind", "version", "metadata", "properties", "options", "template", "depends"];
 const GROUP: [&str; 2] = ["ID", "Properties"];
-const PROPERTIES: [&str; 4] = ["Allocation", "Instance", "Flavor", "Updating"];
+const PROPERTIES: [&str; 6] = ["Allocation", "Instance", "Flavor", "Updating", "Healing", "Removal"];
 const ALLOCATION: [&str; 2] = ["Size", "LogicalIDs"];
-const UPDATING: [&str; 3] = ["Duration", "Count", "SkipBeforeInstanceDestroy"];
 const PLUGIN_USE: [&str; 2] = ["Plugin", "Properties"];
 
 /// The longest logical id, in bytes: it becomes a tag's value, and providers allow some 128 to 256.
@@ -28,7 +25,7 @@ const FORMS: &str = "a group ({\"ID\", \"Properties\"}), a list of groups, or a 
 pub(super) fn belongs(field: &str, known: &[&str]) -> Option<&'static str> {
     let place = |names: &[&str], place| (names.contains(&field) && names != known).then_some(place);
     place(&ALLOCATION, "\"Allocation\"")
-        .or_else(|| place(&UPDATING, "\"Updating\""))
+        .or_else(|| policy::belongs(field, known))
         .or_else(|| place(&PROPERTIES, "the \"Properties\" of the group"))
         .or_else(|| place(&["ID"], "the group, beside its \"Properties\""))
         .or_else(|| place(&STACK, "the top of the document"))
@@ -263,14 +260,17 @@ impl Groups {
         let flavor = decoder
             .required(at, "Flavor", &PROPERTIES, "the plugin that says what runs on the instances")
             .and_then(|at| plugin_use(decoder, &at));
-        let updating = at.get("Updating").map(|at| updating(decoder, &at)).unwrap_or_default();
+        let pets = at.get("Allocation").and_then(|at| is_pets(&at));
+        let updating = at.get("Updating").map(|at| policy::updating(decoder, &at, pets)).unwrap_or_default();
+        let healing = at.get("Healing").map(|at| policy::healing(decoder, &at)).unwrap_or_default();
+        let removal = at.get("Removal").map(|at| policy::removal(decoder, &at)).unwrap_or_default();
         for (role, plugin) in [(Role::Instance, &instance), (Role::Flavor, &flavor)] {
             let Some(plugin) = plugin.clone() else { continue };
             let pointer = format!("{}/{}", at.pointer, role.member());
             self.uses.push(Use { role, plugin, pointer, allocation: allocation.clone() });
         }
         if let (Some(id), Some(allocation), Some(instance), Some(flavor)) = (id, allocation, instance, flavor) {
-            let properties = GroupProperties { allocation, instance, flavor, updating };
+            let properties = GroupProperties { allocation, instance, flavor, updating, healing, removal };
             self.found.push(Found { group: GroupSpec { id, properties }, properties: at.pointer.clone() });
         }
     }
@@ -314,6 +314,15 @@ fn allocation(decoder: &mut Decoder<'_>, at: &At<'_>) -> Option<Allocation> {
     }
 }
 
+/// Whether the instances are to have identities, also where the allocation is wrong otherwise; none where that is open.
+fn is_pets(at: &At<'_>) -> Option<bool> {
+    match (at.get("Size"), at.get("LogicalIDs")) {
+        (Some(_), None) => Some(false),
+        (None, Some(_)) => Some(true),
+        _ => None,
+    }
+}
+
 fn logical_ids(decoder: &mut Decoder<'_>, at: &At<'_>) -> Option<Vec<String>> {
     let Kind::Array(items) = &at.node.kind else {
         decoder.expected(at, "a list of strings");
@@ -354,37 +363,6 @@ fn logical_ids(decoder: &mut Decoder<'_>, at: &At<'_>) -> Option<Vec<String>> {
         }
     }
     whole.then_some(ids)
-}
-
-/// Zero is InfraKit's way to write "none" for a duration and a count.
-fn updating(decoder: &mut Decoder<'_>, at: &At<'_>) -> Updating {
-    let mut updating = Updating::default();
-    if !decoder.object(at, "an object with \"Duration\" or \"Count\"", &UPDATING) {
-        return updating;
-    }
-    if let Some(duration) = at.get("Duration") {
-        updating.duration = decoder.duration(&duration).filter(|duration| !duration.is_zero());
-    }
-    let count = at.get("Count");
-    if let Some(count) = &count {
-        updating.count = decoder.whole_number(count, 0, u32::MAX).filter(|count| *count > 0);
-    }
-    if let (Some(count), true) = (count, updating.duration.is_some() && updating.count.is_some()) {
-        decoder.error_at_key(&count, "both \"Duration\" and \"Count\" are given; keep one");
-    }
-    if let Some(skip) = at.get("SkipBeforeInstanceDestroy")
-        && let Some(step) = decoder.string(&skip, "\"drain\"")
-    {
-        match step {
-            "drain" => updating.skip_before_instance_destroy = Some(SkipStep::Drain),
-            // InfraKit writes it so where nothing is to be left out.
-            "" => {}
-            _ => {
-                decoder.expected(&skip, "\"drain\", the only step that can be left out");
-            }
-        }
-    }
-    updating
 }
 
 fn plugin_use(decoder: &mut Decoder<'_>, at: &At<'_>) -> Option<PluginUse> {

@@ -1,12 +1,12 @@
 //! From the text of a spec file to a [`Stack`], or to everything that is wrong with it, each thing with its place.
 //!
 //! ```text
-//! text --json, yaml--> nodes with places --decode, group, plugin--> Stack
+//! text --json, yaml--> nodes with places --decode, group, policy, plugin--> Stack
 //!                            \--diagnostic--> file, line, column, path, help
 //! ```
 //!
 //! A document is one of:
-//! - a group: `{"ID", "Properties": {"Allocation", "Instance", "Flavor", "Updating"}}`;
+//! - a group: `{"ID", "Properties": {"Allocation", "Instance", "Flavor", "Updating", "Healing", "Removal"}}`;
 //! - InfraKit's `{"Plugin": "group", "Properties": <group>}`;
 //! - InfraKit's generic spec: `kind: group`, `metadata: {name: <id>}`, `properties: <the group's Properties>`;
 //! - a list of these, or several YAML documents of these;
@@ -17,10 +17,13 @@
 
 mod decode;
 mod diagnostic;
+mod field;
 mod group;
 mod json;
 mod node;
 mod plugin;
+mod policy;
+mod quantity;
 mod scalar;
 mod suggest;
 mod yaml;

@@ -12,7 +12,7 @@ use crate::spec::{PluginSpec, valid_plugin_name};
 const PLUGIN: [&str; 3] = ["Path", "Grants", "Limits"];
 const GRANTS: [&str; 1] = ["Dirs"];
 const DIR: [&str; 3] = ["Host", "Guest", "Mode"];
-const LIMITS: [&str; 4] = ["Memory", "CPU", "Wall", "Calls"];
+const LIMITS: [&str; 5] = ["Memory", "CPU", "Wall", "Calls", "ListLag"];
 
 /// How many directories one plugin may be granted.
 const MAX_DIRS: usize = 64;
@@ -157,7 +157,7 @@ fn guest_path(decoder: &mut Decoder<'_>, at: &At<'_>, text: &str) -> Option<Stri
 
 fn limits(decoder: &mut Decoder<'_>, at: &At<'_>) -> Limits {
     let mut limits = Limits::default();
-    if !decoder.object(at, "an object with \"Memory\", \"CPU\", \"Wall\" or \"Calls\"", &LIMITS) {
+    if !decoder.object(at, "an object with \"Memory\", \"CPU\", \"Wall\", \"Calls\" or \"ListLag\"", &LIMITS) {
         return limits;
     }
     if let Some(memory) = at.get("Memory").and_then(|at| memory(decoder, &at)) {
@@ -174,6 +174,9 @@ fn limits(decoder: &mut Decoder<'_>, at: &At<'_>) -> Limits {
     }
     if let Some(calls) = at.get("Calls").and_then(|at| decoder.whole_number(&at, 1, MAX_CALLS)) {
         limits.calls = calls;
+    }
+    if let Some(list_lag) = at.get("ListLag").and_then(|at| decoder.duration(&at)) {
+        limits.list_lag = list_lag;
     }
     limits
 }

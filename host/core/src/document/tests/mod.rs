@@ -1,5 +1,6 @@
 //! Documents as users and adversaries write them. Places and words are compared as they are shown.
 
+mod policy;
 mod property;
 mod wrong;
 
@@ -69,6 +70,8 @@ fn web() -> GroupSpec {
             instance: PluginUse { plugin: "file".into(), properties: json!({"Note": "hi"}) },
             flavor: PluginUse { plugin: "vanilla".into(), properties: json!({"Init": ["x"]}) },
             updating: Updating::default(),
+            healing: Default::default(),
+            removal: Default::default(),
         },
     }
 }
@@ -130,7 +133,7 @@ Plugins:
       Dirs:
         - {Host: state, Guest: /instances/, Mode: rw}
         - {Host: /etc/ssl, Guest: /ssl}
-    Limits: {Memory: 64MiB, CPU: 2s, Wall: 1m30s, Calls: 4}
+    Limits: {Memory: 64MiB, CPU: 2s, Wall: 1m30s, Calls: 4, ListLag: 5s}
   other: {Path: /opt/o.wasm, Limits: {Memory: 1048576, Wall: 2s}}
 Groups:
   - ID: web
@@ -147,9 +150,15 @@ Groups:
     assert_eq!((file.grants.dirs[0].guest.as_str(), file.grants.dirs[0].mode), ("/instances", DirMode::ReadWrite));
     assert_eq!(file.grants.dirs[1].mode, DirMode::ReadOnly);
     let seconds = Duration::from_secs;
-    assert_eq!(file.limits, Limits { memory: 64 << 20, cpu: seconds(2), wall: seconds(90), calls: 4 });
+    assert_eq!(
+        file.limits,
+        Limits { memory: 64 << 20, cpu: seconds(2), wall: seconds(90), calls: 4, list_lag: seconds(5) }
+    );
     // The default of 5 s of computing does not fit into a wall of 2 s.
-    assert_eq!(stack.plugins["other"].limits, Limits { memory: 1 << 20, cpu: seconds(2), wall: seconds(2), calls: 16 });
+    assert_eq!(
+        stack.plugins["other"].limits,
+        Limits { memory: 1 << 20, cpu: seconds(2), wall: seconds(2), calls: 16, list_lag: seconds(0) }
+    );
     let group = &stack.groups[0].properties;
     assert_eq!(group.allocation, Allocation::LogicalIds(vec![]));
     assert_eq!(group.updating.duration, Some(seconds(30)));

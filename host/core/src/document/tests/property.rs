@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::spec::{Amount, Healing, OnFailure, PetStart, Ratio, Removal, RollOrder, VictimOrder};
 
 /// What must hold whatever the text is.
 fn check(name: &str, text: &str) {
@@ -39,24 +40,121 @@ fn json_value() -> impl Strategy<Value = Value> {
     })
 }
 
+fn duration(least: u64) -> impl Strategy<Value = Option<Duration>> {
+    // Some short and some of any length.
+    let nanos = prop_oneof![least..1000, least..i64::MAX as u64];
+    proptest::option::of(nanos.prop_map(Duration::from_nanos))
+}
+
+fn amount(least: u32) -> impl Strategy<Value = Option<Amount>> {
+    let some = prop_oneof![
+        (least..=crate::spec::MAX_GROUP_SIZE).prop_map(Amount::Count),
+        (least..=100).prop_map(Amount::Percent)
+    ];
+    proptest::option::of(some)
+}
+
+/// What an update may spend, in every way that leaves it something.
+fn spending(pets: bool) -> impl Strategy<Value = (Option<RollOrder>, Option<Amount>, Option<Amount>)> {
+    let none = || prop_oneof![Just(None), Just(Some(Amount::Count(0))), Just(Some(Amount::Percent(0)))];
+    let stop = (proptest::option::of(Just(RollOrder::StopFirst)), none(), amount(1));
+    let start = (Just(Some(RollOrder::StartFirst)), amount(1), none());
+    let both = (Just(None), amount(1).prop_filter("some surge", Option::is_some), amount(0));
+    if pets { stop.boxed() } else { prop_oneof![stop, start, both].boxed() }
+}
+
+fn updating(pets: bool) -> impl Strategy<Value = Updating> {
+    let choices = (
+        proptest::option::of(1..u32::MAX),
+        any::<bool>(),
+        proptest::option::of((0..=1_000_000_u32).prop_map(|it| Ratio::new(f64::from(it) / 1e6).unwrap())),
+        proptest::sample::select(vec![
+            None,
+            Some(OnFailure::Pause),
+            Some(OnFailure::Continue),
+            Some(OnFailure::Rollback),
+        ]),
+        amount(1),
+        proptest::option::of(any::<bool>()),
+        proptest::collection::btree_set(1..100_u32, 0..6),
+        proptest::option::of(1..=100_u32),
+        proptest::sample::select(vec![None, Some(PetStart::Ordered), Some(PetStart::Parallel)]),
+    );
+    let times = (duration(1), duration(0), duration(1), duration(1), duration(0), duration(0));
+    (choices, times, spending(pets)).prop_map(move |(choices, times, (order, max_surge, max_unavailable))| {
+        let (count, skip, max_failure_ratio, on_failure, canary, auto_promote, checkpoints, keep_revisions, start) =
+            choices;
+        let (duration, min_ready, healthy_deadline, progress_deadline, monitor, bake) = times;
+        let mut updating = Updating {
+            duration: duration.filter(|_| count.is_none()),
+            count,
+            skip_before_instance_destroy: skip.then_some(SkipStep::Drain),
+            max_unavailable,
+            max_surge,
+            order,
+            min_ready,
+            healthy_deadline: None,
+            progress_deadline: None,
+            max_failure_ratio,
+            monitor,
+            on_failure,
+            canary,
+            auto_promote: auto_promote.filter(|auto| !auto || canary.is_some()),
+            bake: bake.filter(|bake| bake.is_zero() || !checkpoints.is_empty()),
+            checkpoints: checkpoints.into_iter().map(Amount::Percent).collect(),
+            keep_revisions,
+            start: start.filter(|_| pets),
+        };
+        updating.healthy_deadline = healthy_deadline.filter(|it| *it > updating.ready_after());
+        updating.progress_deadline = progress_deadline.filter(|it| *it >= updating.healthy_deadline());
+        updating
+    })
+}
+
+fn healing() -> impl Strategy<Value = Healing> {
+    let checks = (proptest::option::of(1..=32_u32), proptest::option::of(1..=32_u32));
+    let times = (duration(1), duration(0), duration(0), duration(0));
+    let rest = (proptest::option::of(any::<bool>()), amount(0), amount(1), proptest::option::of(any::<u32>()));
+    (checks, times, rest).prop_map(|(checks, times, (enabled, max_unhealthy, max_in_flight, max_retries))| {
+        let (interval, startup_grace, retry_delay, min_healthy) = times;
+        let (fewer, more) = match checks {
+            (Some(a), Some(b)) => (Some(a.min(b)), Some(a.max(b))),
+            other => other,
+        };
+        Healing {
+            enabled,
+            interval,
+            unhealthy_checks: fewer,
+            checks: more,
+            startup_grace,
+            max_unhealthy,
+            max_in_flight,
+            max_retries,
+            retry_delay,
+            min_healthy,
+        }
+    })
+}
+
+fn removal() -> impl Strategy<Value = Removal> {
+    let orders = vec![None, Some(VictimOrder::Newest), Some(VictimOrder::Oldest), Some(VictimOrder::Plugin)];
+    (proptest::sample::select(orders), duration(1))
+        .prop_map(|(order, drain_deadline)| Removal { order, drain_deadline })
+}
+
 fn group_spec() -> impl Strategy<Value = GroupSpec> {
     let allocation = prop_oneof![
         (0..=crate::spec::MAX_GROUP_SIZE).prop_map(Allocation::Size),
         proptest::collection::btree_set("[a-zA-Z0-9ä.:-]{1,20}", 0..6)
             .prop_map(|ids| Allocation::LogicalIds(ids.into_iter().collect())),
     ];
+    let allocation = allocation.prop_flat_map(|it| (updating(it.is_pets()), Just(it)));
     let plugin =
         || ("[a-z][a-z/-]{0,20}", json_value()).prop_map(|(plugin, properties)| PluginUse { plugin, properties });
-    let updating = (proptest::option::of(1..i64::MAX as u64), proptest::option::of(1..u32::MAX), any::<bool>())
-        .prop_map(|(nanos, count, skip)| Updating {
-            duration: nanos.map(Duration::from_nanos).filter(|_| count.is_none()),
-            count,
-            skip_before_instance_destroy: skip.then_some(SkipStep::Drain),
-        });
-    ("[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}", allocation, plugin(), plugin(), updating).prop_map(
-        |(id, allocation, instance, flavor, updating)| GroupSpec {
+    ("[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}", allocation, plugin(), plugin(), healing(), removal()).prop_map(
+        |(id, (updating, allocation), instance, flavor, healing, removal)| GroupSpec {
             id,
-            properties: GroupProperties { allocation, instance, flavor, updating },
+            properties: GroupProperties { allocation, instance, flavor, updating, healing, removal },
         },
     )
 }
@@ -71,7 +169,9 @@ fn mutated() -> impl Strategy<Value = String> {
     (0..3_usize, proptest::collection::vec(change, 1..6)).prop_map(|(base, changes)| {
         let yaml = "Plugins:\n  file: {Path: f.wasm, Limits: {Memory: 64MiB}}\nGroups:\n- &g\n  ID: web\n  Properties:\n    \
                     Allocation: {LogicalIDs: [a, \"b\"]}\n    Instance:\n      Plugin: file\n      Properties: {x: [1, 2.5, null]}\n    \
-                    Flavor: {Plugin: vanilla, Properties: {Init: |\n        hi\n      }}\n";
+                    Flavor: {Plugin: vanilla, Properties: {Init: |\n        hi\n      }}\n    \
+                    Updating: {Order: stop-first, MaxUnavailable: 25%, MinReady: 5s, HealthyDeadline: 1m, Checkpoints: [10%]}\n    \
+                    Healing: {Enabled: true, UnhealthyChecks: 3, Checks: 5}\n    Removal: {Order: oldest}\n";
         let mut text: Vec<char> = [WEB, yaml, r#"[{"Plugin":"group","Properties":{"ID":"a"}}]"#][base].chars().collect();
         for (index, cut, insert) in changes {
             let at = index.index(text.len() + 1);

@@ -5,12 +5,21 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::grant::{Grants, Limits};
+
+mod amount;
+mod healing;
+mod removal;
+mod updating;
+
+pub use amount::{Amount, Ratio};
+pub use healing::Healing;
+pub use removal::{Removal, VictimOrder};
+pub use updating::{Budget, OnFailure, PetStart, RollOrder, SkipStep, Updating};
 
 /// The most instances a group may declare. A typing error of three zeros is caught here, not on the bill.
 pub const MAX_GROUP_SIZE: u32 = 100_000;
@@ -66,6 +75,12 @@ pub struct GroupProperties {
     /// How a change is rolled out.
     #[serde(default, skip_serializing_if = "Updating::is_default")]
     pub updating: Updating,
+    /// How broken instances are replaced.
+    #[serde(default, skip_serializing_if = "Healing::is_default")]
+    pub healing: Healing,
+    /// How instances that are too many are taken away.
+    #[serde(default, skip_serializing_if = "Removal::is_default")]
+    pub removal: Removal,
 }
 
 /// Which plugin, with which properties.
@@ -98,39 +113,15 @@ impl Allocation {
         }
     }
 
+    /// Whether each instance has an identity of its own.
+    pub fn is_pets(&self) -> bool {
+        matches!(self, Self::LogicalIds(_))
+    }
+
     /// Whether none is declared.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-}
-
-/// How a change is rolled out (InfraKit's three fields).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-pub struct Updating {
-    /// A replaced instance must have been healthy for so long before the next is replaced.
-    #[serde(with = "crate::duration::option", skip_serializing_if = "Option::is_none")]
-    pub duration: Option<Duration>,
-    /// A replaced instance must have been healthy in so many checks in a row.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub count: Option<u32>,
-    /// Which step to leave out before an instance is destroyed for an update.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub skip_before_instance_destroy: Option<SkipStep>,
-}
-
-impl Updating {
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-/// A step that a rolling update may leave out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SkipStep {
-    /// Destroy without draining.
-    Drain,
 }
 
 /// Whether `id` may name a group: 1 to 63 bytes of `[A-Za-z0-9._-]`, beginning with a letter or a digit. It becomes a
