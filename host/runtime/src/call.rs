@@ -24,7 +24,7 @@ use crate::cache::Compiled;
 use crate::cpu;
 use crate::engine::TABLE_ELEMENTS;
 use crate::error::{CallError, CallErrorKind};
-use crate::grant::Dirs;
+use crate::grant::{Access, Dirs};
 use crate::host::Host;
 use crate::output::{Log, Output, Pipe, Stream};
 
@@ -180,12 +180,17 @@ impl Sandbox {
     }
 
     /// Call a function of the guest, in a fresh store.
-    pub(crate) async fn call<R, F>(self: &Arc<Self>, function: &'static str, body: F) -> Result<R, CallError>
+    pub(crate) async fn call<R, F>(
+        self: &Arc<Self>,
+        function: &'static str,
+        access: Access,
+        body: F,
+    ) -> Result<R, CallError>
     where
         R: Send + 'static,
         F: for<'a> FnOnce(&'a Linked, &'a mut Store<CallState>) -> Guest<'a, R> + Send + 'static,
     {
-        self.attempt(self.limits.wall, self.limits.cpu, body).await.map_err(|failure| {
+        self.attempt(self.limits.wall, self.limits.cpu, access, body).await.map_err(|failure| {
             let kind = match failure {
                 Failure::Call(kind) => kind,
                 Failure::Link(message) => CallErrorKind::Trap { message, stderr: String::new() },
@@ -199,18 +204,30 @@ impl Sandbox {
     }
 
     /// As [`Sandbox::call`], with limits of its own.
-    pub(crate) async fn attempt<R, F>(self: &Arc<Self>, wall: Duration, cpu: Duration, body: F) -> Result<R, Failure>
+    pub(crate) async fn attempt<R, F>(
+        self: &Arc<Self>,
+        wall: Duration,
+        cpu: Duration,
+        access: Access,
+        body: F,
+    ) -> Result<R, Failure>
     where
         R: Send + 'static,
         F: for<'a> FnOnce(&'a Linked, &'a mut Store<CallState>) -> Guest<'a, R> + Send + 'static,
     {
         let counted = InFlight::new(self.clone());
-        let result = self.on_guest_thread(wall, cpu, body).await;
+        let result = self.on_guest_thread(wall, cpu, access, body).await;
         counted.ended(result.as_ref().err());
         result
     }
 
-    async fn on_guest_thread<R, F>(self: &Arc<Self>, wall: Duration, cpu: Duration, body: F) -> Result<R, Failure>
+    async fn on_guest_thread<R, F>(
+        self: &Arc<Self>,
+        wall: Duration,
+        cpu: Duration,
+        access: Access,
+        body: F,
+    ) -> Result<R, Failure>
     where
         R: Send + 'static,
         F: for<'a> FnOnce(&'a Linked, &'a mut Store<CallState>) -> Guest<'a, R> + Send + 'static,
@@ -223,7 +240,7 @@ impl Sandbox {
         let mut task = Owned(self.host.guests().spawn(async move {
             let _slot = slot;
             let _busy = sandbox.host.ticker().busy();
-            let mut store = match sandbox.store(cpu) {
+            let mut store = match sandbox.store(cpu, access) {
                 Ok(store) => store,
                 Err(missing) => {
                     send.send(Err(Failure::Call(CallErrorKind::Grant(missing)))).ok();
@@ -258,7 +275,7 @@ impl Sandbox {
     ///
     /// # Errors
     /// A grant that cannot be given.
-    pub(crate) fn store(&self, cpu: Duration) -> Result<Store<CallState>, String> {
+    pub(crate) fn store(&self, cpu: Duration, access: Access) -> Result<Store<CallState>, String> {
         let output = Output::new(self.log.clone());
         let mut wasi = WasiCtx::builder();
         wasi.allow_blocking_current_thread(true)
@@ -266,7 +283,7 @@ impl Sandbox {
             .stderr(Pipe(output.clone(), Stream::Err))
             .max_random_size(RANDOM);
         let mut wasi = wasi.build();
-        *wasi.filesystem() = self.dirs.view()?;
+        *wasi.filesystem() = self.dirs.view(access)?;
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES);
         let state = CallState {

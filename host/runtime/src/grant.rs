@@ -9,6 +9,18 @@ use homeostat_core::grant::{DirGrant, DirMode, Grants};
 use wasmtime_wasi::filesystem::WasiFilesystemCtx;
 use wasmtime_wasi::{FsPerms, WasiCtx};
 
+/// How much of its grants a guest gets in one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Nothing: for a guest that nobody has asked for anything yet.
+    Nothing,
+    /// What was granted, and of that nothing through which anything can be changed. A kind of grant that is added later has
+    /// to be narrowed for it too.
+    ReadOnly,
+    /// What was granted.
+    Granted,
+}
+
 /// The directories of one plugin. They stay open between calls: a call then costs one `stat` a directory instead of
 /// opening it, and sees at once when another directory has taken the name.
 pub(crate) struct Dirs {
@@ -18,7 +30,8 @@ pub(crate) struct Dirs {
 
 struct Opened {
     ids: Vec<Id>,
-    view: WasiFilesystemCtx,
+    granted: WasiFilesystemCtx,
+    read_only: WasiFilesystemCtx,
 }
 
 /// Device and inode.
@@ -50,13 +63,17 @@ impl Dirs {
     ///
     /// # Errors
     /// As [`Dirs::open`]: a directory may have gone since.
-    pub(crate) fn view(&self) -> Result<WasiFilesystemCtx, String> {
+    pub(crate) fn view(&self, access: Access) -> Result<WasiFilesystemCtx, String> {
+        if access == Access::Nothing {
+            return view(&[], access);
+        }
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         let same = self.grants.iter().zip(&opened.ids).all(|(grant, id)| identify(grant).is_ok_and(|now| now == *id));
         if !same {
             *opened = open(&self.grants)?;
         }
-        Ok(opened.view.clone())
+        let view = if access == Access::ReadOnly { &opened.read_only } else { &opened.granted };
+        Ok(view.clone())
     }
 }
 
@@ -67,21 +84,30 @@ fn normal(path: &str) -> Option<Vec<&str>> {
 }
 
 fn open(grants: &[DirGrant]) -> Result<Opened, String> {
+    let ids = grants.iter().map(identify).collect::<Result<_, _>>()?;
+    let granted = view(grants, Access::Granted)?;
+    let read_only = if grants.iter().all(|grant| grant.mode == DirMode::ReadOnly) {
+        granted.clone()
+    } else {
+        view(grants, Access::ReadOnly)?
+    };
+    Ok(Opened { ids, granted, read_only })
+}
+
+fn view(grants: &[DirGrant], access: Access) -> Result<WasiFilesystemCtx, String> {
     let mut builder = WasiCtx::builder();
     // Guests have threads of their own, where a short file operation is cheaper done than handed on.
     builder.allow_blocking_current_thread(true);
-    let mut ids = Vec::with_capacity(grants.len());
     for grant in grants {
-        ids.push(identify(grant)?);
-        let perms = match grant.mode {
-            DirMode::ReadOnly => FsPerms::ReadOnly,
-            DirMode::ReadWrite => FsPerms::ReadWrite,
+        let perms = match (access, grant.mode) {
+            (Access::Granted, DirMode::ReadWrite) => FsPerms::ReadWrite,
+            _ => FsPerms::ReadOnly,
         };
         builder
             .preopened_dir(&grant.host, &grant.guest, perms)
             .map_err(|e| format!("Grants.Dirs: cannot open {} for {}: {e:#}", grant.host.display(), grant.guest))?;
     }
-    Ok(Opened { ids, view: builder.build().filesystem().clone() })
+    Ok(builder.build().filesystem().clone())
 }
 
 fn identify(grant: &DirGrant) -> Result<Id, String> {
@@ -139,9 +165,9 @@ mod tests {
         let dirs = Dirs::open(&grants(&[(&dir, "/d")])).expect("opens");
         let before = dirs.opened.lock().expect("a lock").ids.clone();
         fs::rename(&dir, root.path().join("old")).expect("renames");
-        assert!(dirs.view().err().expect("was given").contains("does not exist"));
+        assert!(dirs.view(Access::Granted).err().expect("was given").contains("does not exist"));
         fs::create_dir(&dir).expect("a directory");
-        dirs.view().expect("opens again");
+        dirs.view(Access::ReadOnly).expect("opens again");
         assert_ne!(before, dirs.opened.lock().expect("a lock").ids);
     }
 }

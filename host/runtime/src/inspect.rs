@@ -124,6 +124,15 @@ pub(crate) fn world(names: &Names) -> Result<World, LoadErrorKind> {
     }
 }
 
+/// Whether a flavor says which instances go first, in a version that is served.
+pub(crate) fn orders_removal(names: &Names) -> bool {
+    names
+        .exports
+        .iter()
+        .filter_map(|name| ours(name))
+        .any(|(interface, version)| interface == "removal" && Version::serving(version).is_some())
+}
+
 /// Why an import is not given, and what to do.
 pub(crate) fn import_hint(import: &str) -> String {
     let (interface, version) = import.split_once('@').unwrap_or((import, ""));
@@ -225,6 +234,20 @@ mod tests {
         assert!(refused(&["wasi:cli/run@0.2.3"]).contains("it exports wasi:cli/run@0.2.3;"));
         assert!(refused(&[meta]).contains("no homeostat plugin"));
         assert!(refused(&[]).contains("exports nothing"));
+    }
+
+    #[test]
+    fn the_order_of_removal_is_an_export_of_its_own() {
+        let flavor = "homeostat:plugin/flavor@0.1.0";
+        for (exports, orders) in [
+            (&[flavor][..], false),
+            (&[flavor, "homeostat:plugin/removal@0.1.0"], true),
+            (&[flavor, "homeostat:plugin/removal@0.1.3"], true),
+            (&[flavor, "homeostat:plugin/removal@0.2.0"], false),
+            (&[flavor, "homeostat:plugin/removals@0.1.0", "acme:plugin/removal@0.1.0"], false),
+        ] {
+            assert_eq!(orders_removal(&with(exports)), orders, "{exports:?}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use wasmtime::Store;
 use crate::abi::v0_1::{self, Linked, ListRequest, Page};
 use crate::call::{CallState, Fault, Sandbox};
 use crate::error::{CallError, CallErrorKind};
+use crate::grant::Access;
 use crate::warm::WarmInstance;
 
 /// Instances asked for on one page.
@@ -35,11 +36,78 @@ const FINDINGS: usize = 1000;
 #[derive(Clone)]
 pub struct InstancePlugin(Arc<Sandbox>);
 
+/// An instance plugin of which nothing can be changed: it has no function that makes, labels or destroys, and what the guest
+/// was granted is read-only for it, whatever the grant says. Otherwise as [`InstancePlugin`].
+///
+/// ```compile_fail,E0599
+/// async fn planning(reader: homeostat_runtime::InstanceReader) {
+///     reader.destroy("i", homeostat_core::outcome::DestroyReason::Terminate).await;
+/// }
+/// ```
+#[derive(Clone)]
+pub struct InstanceReader(Arc<Sandbox>);
+
 /// Instantiate the component as an instance plugin in this store.
 async fn guest(linked: &Linked, store: &mut Store<CallState>) -> Result<v0_1::InstancePlugin, Fault> {
     match linked {
         Linked::Instance(pre) => pre.instantiate_async(store).await.map_err(Fault::Instantiate),
-        Linked::Flavor(_) => Err(Fault::Nonsense("it is no instance plugin".into())),
+        Linked::Flavor(..) => Err(Fault::Nonsense("it is no instance plugin".into())),
+    }
+}
+
+async fn validate(sandbox: &Arc<Sandbox>, access: Access, properties: &Value) -> Result<(), CallError> {
+    let properties = properties.to_string();
+    sandbox
+        .call("validate", access, |linked, store| {
+            Box::pin(async move {
+                let guest = guest(linked, store).await?;
+                v0_1::answer(guest.homeostat_plugin_instance().call_validate(store, &properties).await?)
+            })
+        })
+        .await
+}
+
+async fn list(
+    sandbox: &Arc<Sandbox>,
+    access: Access,
+    tags: &Tags,
+    with_properties: bool,
+) -> Result<Listing, CallError> {
+    let mut pages = Pages::new();
+    let mut cursor = None;
+    loop {
+        let request = ListRequest { tags: v0_1::tags(tags), with_properties, cursor, limit: PAGE };
+        let page = sandbox
+            .call("list", access, |linked, store| {
+                Box::pin(async move {
+                    let guest = guest(linked, store).await?;
+                    let page = guest.homeostat_plugin_instance().call_list(store, &request).await?;
+                    v0_1::page_back(v0_1::answer(page)?)
+                })
+            })
+            .await?;
+        cursor = pages.add(page).map_err(|what| sandbox.error("list", CallErrorKind::Nonsense(what)))?;
+        if cursor.is_none() {
+            return Ok(pages.finish());
+        }
+    }
+}
+
+impl InstanceReader {
+    /// As [`InstancePlugin::validate`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn validate(&self, properties: &Value) -> Result<(), CallError> {
+        validate(&self.0, Access::ReadOnly, properties).await
+    }
+
+    /// As [`InstancePlugin::list`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn list(&self, tags: &Tags, with_properties: bool) -> Result<Listing, CallError> {
+        list(&self.0, Access::ReadOnly, tags, with_properties).await
     }
 }
 
@@ -48,20 +116,17 @@ impl InstancePlugin {
         Self(sandbox)
     }
 
+    /// The same plugin, of which nothing can be changed.
+    pub fn read_only(&self) -> InstanceReader {
+        InstanceReader(self.0.clone())
+    }
+
     /// Check properties. No effects.
     ///
     /// # Errors
     /// `InvalidArgument` with a path where they are wrong; any failure of a call.
     pub async fn validate(&self, properties: &Value) -> Result<(), CallError> {
-        let properties = properties.to_string();
-        self.0
-            .call("validate", |linked, store| {
-                Box::pin(async move {
-                    let guest = guest(linked, store).await?;
-                    v0_1::answer(guest.homeostat_plugin_instance().call_validate(store, &properties).await?)
-                })
-            })
-            .await
+        validate(&self.0, Access::Granted, properties).await
     }
 
     /// Make one instance; answers with its id. Idempotent by `name`.
@@ -71,7 +136,7 @@ impl InstancePlugin {
     pub async fn provision(&self, name: &str, spec: &InstanceSpec) -> Result<String, CallError> {
         let (name, spec) = (name.to_owned(), v0_1::spec(spec));
         self.0
-            .call("provision", |linked, store| {
+            .call("provision", Access::Granted, |linked, store| {
                 Box::pin(async move {
                     let guest = guest(linked, store).await?;
                     let id =
@@ -92,7 +157,7 @@ impl InstancePlugin {
     pub async fn label(&self, id: &str, tags: &Tags) -> Result<(), CallError> {
         let (id, tags) = (id.to_owned(), v0_1::tags(tags));
         self.0
-            .call("label", |linked, store| {
+            .call("label", Access::Granted, |linked, store| {
                 Box::pin(async move {
                     let guest = guest(linked, store).await?;
                     v0_1::answer(guest.homeostat_plugin_instance().call_label(store, &id, &tags).await?)
@@ -108,7 +173,7 @@ impl InstancePlugin {
     pub async fn destroy(&self, id: &str, reason: DestroyReason) -> Result<(), CallError> {
         let (id, reason) = (id.to_owned(), v0_1::reason(reason));
         self.0
-            .call("destroy", move |linked, store| {
+            .call("destroy", Access::Granted, move |linked, store| {
                 Box::pin(async move {
                     let guest = guest(linked, store).await?;
                     v0_1::answer(guest.homeostat_plugin_instance().call_destroy(store, &id, reason).await?)
@@ -123,25 +188,7 @@ impl InstancePlugin {
     /// The plugin's; `Nonsense` for an id or a cursor that comes twice, for pages without end, and for more than a
     /// million instances.
     pub async fn list(&self, tags: &Tags, with_properties: bool) -> Result<Listing, CallError> {
-        let mut pages = Pages::new();
-        let mut cursor = None;
-        loop {
-            let request = ListRequest { tags: v0_1::tags(tags), with_properties, cursor, limit: PAGE };
-            let page = self
-                .0
-                .call("list", |linked, store| {
-                    Box::pin(async move {
-                        let guest = guest(linked, store).await?;
-                        let page = guest.homeostat_plugin_instance().call_list(store, &request).await?;
-                        v0_1::page_back(v0_1::answer(page)?)
-                    })
-                })
-                .await?;
-            cursor = pages.add(page).map_err(|what| self.0.error("list", CallErrorKind::Nonsense(what)))?;
-            if cursor.is_none() {
-                return Ok(pages.finish());
-            }
-        }
+        list(&self.0, Access::Granted, tags, with_properties).await
     }
 
     /// A guest that lives on between calls, on the caller's own thread. For benchmarks; see [`WarmInstance`].

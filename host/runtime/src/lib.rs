@@ -2,7 +2,8 @@
 //!
 //! **Invariants.** Only this crate names wasmtime. Only `abi` knows WIT types: what goes in and comes out is
 //! `homeostat-core`'s model. One engine a process; a fresh store a call; nothing is granted that the operator did not
-//! grant; a guest that spins, floods or crashes costs its own call and nothing else.
+//! grant, and to a guest that is asked for a plan only to read; a guest that spins, floods or crashes costs its own call and
+//! nothing else.
 //!
 //! A plugin comes in through `load` (file -> `inspect` -> `cache` or compiler -> link -> `describe`), with the
 //! directories of `grant`. A call goes `instance` or `flavor` -> `call` (limits, threads) -> `abi` -> guest.
@@ -35,8 +36,8 @@ mod warm;
 pub use call::CallStats;
 pub use describe::PluginDescription;
 pub use error::{CallError, CallErrorKind, LoadError, LoadErrorKind, RuntimeError};
-pub use flavor::FlavorPlugin;
-pub use instance::InstancePlugin;
+pub use flavor::{FlavorPlugin, FlavorReader};
+pub use instance::{InstancePlugin, InstanceReader};
 pub use plugin::{Plugin, PluginInfo, PluginKind};
 pub use warm::WarmInstance;
 

@@ -17,7 +17,7 @@ use crate::cache::{Compiled, hex};
 use crate::call::{Failure, Sandbox};
 use crate::describe::PluginDescription;
 use crate::error::{CallErrorKind, LoadErrorKind};
-use crate::grant::Dirs;
+use crate::grant::{Access, Dirs};
 use crate::host::Host;
 use crate::inspect::{self, Names, World};
 use crate::plugin::{Plugin, PluginInfo, PluginKind};
@@ -167,6 +167,9 @@ fn link(host: &Host, component: &Component, names: &Names, world: &World) -> Res
     })?;
     let (world_name, linked) = match world.kind {
         PluginKind::Instance => ("instance-plugin", Linked::instance(pre)),
+        PluginKind::Flavor if inspect::orders_removal(names) => {
+            ("flavor-plugin-with-removal", Linked::flavor_with_removal(pre))
+        }
         PluginKind::Flavor => ("flavor-plugin", Linked::flavor(pre)),
     };
     linked.map_err(|error| LoadErrorKind::WrongExport {
@@ -178,16 +181,17 @@ fn link(host: &Host, component: &Component, names: &Names, world: &World) -> Res
 
 /// A throwaway instance: types are only compared when it is made, and it says what it is.
 async fn describe(host: &Arc<Host>, sandbox: &Arc<Sandbox>) -> Result<PluginDescription, LoadErrorKind> {
-    let raw = sandbox.attempt(DESCRIBE, DESCRIBE, |linked, store| Box::pin(linked.describe(store))).await.map_err(
-        |failure| match failure {
+    let raw = sandbox
+        .attempt(DESCRIBE, DESCRIBE, Access::Nothing, |linked, store| Box::pin(linked.describe(store)))
+        .await
+        .map_err(|failure| match failure {
             Failure::Link(detail) => LoadErrorKind::Instantiate(detail),
             Failure::Call(CallErrorKind::Stopped) => LoadErrorKind::Stopped,
             Failure::Call(CallErrorKind::Timeout { limit } | CallErrorKind::CpuBudget { limit }) => {
                 LoadErrorKind::DescribeDeadline { limit }
             }
             Failure::Call(kind) => LoadErrorKind::Describe(sandbox.error("describe-plugin", kind)),
-        },
-    )?;
+        })?;
     beside(host, move || raw.check()).await?.map_err(LoadErrorKind::Description)
 }
 

@@ -11,6 +11,7 @@ use crate::abi::v0_1::{self, Linked};
 use crate::call::{CallState, Failure, Fault, Sandbox};
 use crate::cpu;
 use crate::error::{CallError, CallErrorKind};
+use crate::grant::Access;
 
 /// An instance plugin's guest that is instantiated once and called many times, on the caller's own thread. It shows what
 /// a call costs without a fresh instance. **For benchmarks and pure functions**: the contract promises plugins a fresh
@@ -25,11 +26,11 @@ impl WarmInstance {
     pub(crate) async fn new(sandbox: Arc<Sandbox>) -> Result<Self, CallError> {
         let cpu = sandbox.limits().cpu;
         let failed = |kind| sandbox.error("instantiate", kind);
-        let mut store = sandbox.store(cpu).map_err(|missing| failed(CallErrorKind::Grant(missing)))?;
+        let mut store = sandbox.store(cpu, Access::Granted).map_err(|missing| failed(CallErrorKind::Grant(missing)))?;
         let busy = sandbox.host().ticker().busy();
         let guest = match &sandbox.linked {
             Linked::Instance(pre) => cpu::metered(pre.instantiate_async(&mut store)).await.map_err(Fault::Instantiate),
-            Linked::Flavor(_) => Err(Fault::Nonsense("it is no instance plugin".into())),
+            Linked::Flavor(..) => Err(Fault::Nonsense("it is no instance plugin".into())),
         };
         let guest = guest.map_err(|fault| failed(kind(sandbox.judge(fault, &store, cpu))))?;
         drop(busy);

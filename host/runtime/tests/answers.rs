@@ -8,7 +8,9 @@ use common::{Fixture, built, please, spec};
 use homeostat_core::observed::{Health, Instance, InstanceState};
 use homeostat_core::spec::{Allocation, InstanceSpec};
 use homeostat_core::tags::Tags;
-use homeostat_runtime::{CallError, CallErrorKind, FlavorPlugin, InstancePlugin, Runtime};
+use homeostat_runtime::{
+    CallError, CallErrorKind, FlavorPlugin, FlavorReader, InstancePlugin, InstanceReader, Runtime,
+};
 use serde_json::{Value, json};
 
 fn tags(pairs: &[(&str, &str)]) -> Tags {
@@ -129,6 +131,19 @@ async fn health_and_drain() {
     );
 }
 
+/// As below, for what only reads.
+#[allow(dead_code)]
+fn reading_can_be_spawned(instance: &InstanceReader, flavor: &FlavorReader, i: &Instance) {
+    fn send(_: impl Future + Send) {}
+    let (value, spec, tags, size) = (Value::Null, InstanceSpec::default(), Tags::new(), Allocation::Size(1));
+    send(instance.validate(&value));
+    send(instance.list(&tags, true));
+    send(flavor.validate(&value, &size));
+    send(flavor.prepare(&value, &spec, &size, "g", 1));
+    send(flavor.health(&value, std::slice::from_ref(i)));
+    send(flavor.removal_order(&value, std::slice::from_ref(i)));
+}
+
 /// Callers spawn these: not a test that runs, but one that compiles.
 #[allow(dead_code)]
 fn calls_can_be_spawned(runtime: &Runtime, instance: &InstancePlugin, flavor: &FlavorPlugin, i: &Instance) {
@@ -144,4 +159,5 @@ fn calls_can_be_spawned(runtime: &Runtime, instance: &InstancePlugin, flavor: &F
     send(flavor.prepare(&value, &spec, &size, "g", 1));
     send(flavor.health(&value, std::slice::from_ref(i)));
     send(flavor.drain(&value, i));
+    send(flavor.removal_order(&value, std::slice::from_ref(i)));
 }

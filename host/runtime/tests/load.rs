@@ -204,6 +204,15 @@ async fn a_grant_that_cannot_be_given() {
 }
 
 #[tokio::test]
+async fn a_plugin_is_given_nothing_until_it_is_asked_for_something() {
+    let f = Fixture::new();
+    let mut spec = f.file("p.wasm", describing("files"));
+    grant(&mut spec, f.dir.path(), DirMode::ReadWrite);
+    let plugin = f.plugin(&spec).await;
+    assert_eq!(plugin.info().grants, spec.grants);
+}
+
+#[tokio::test]
 async fn a_plugin_that_keeps_the_contract() {
     let f = Fixture::new();
     let spec = spec(&built("hostile_flavor"));

@@ -21,8 +21,8 @@ impl Meta for Plugin {
 }
 
 impl Guest for Plugin {
-    fn validate(properties: Json, _: Allocation) -> Result<(), Error> {
-        Properties::read(&properties).map(drop)
+    fn validate(properties: Json, allocation: Allocation) -> Result<(), Error> {
+        Properties::read(&properties)?.check(&allocation)
     }
 
     fn prepare(properties: Json, spec: InstanceSpec, _: Allocation, _: Index) -> Result<InstanceSpec, Error> {

@@ -13,13 +13,14 @@ pub fn prepare(properties: Properties, mut spec: InstanceSpec) -> InstanceSpec {
     }
     spec.tags.retain(|(key, _)| properties.tags.iter().all(|(ours, _)| ours != key));
     spec.tags.extend(properties.tags);
-    spec.attachments.extend(properties.attachments);
+    spec.attachments.extend(properties.attachments.of(spec.logical_id.as_deref()));
     spec
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attachments::Attachments;
     use crate::bindings::homeostat::plugin::types::Attachment;
 
     fn attachment(id: &str) -> Attachment {
@@ -46,7 +47,7 @@ mod tests {
         let properties = Properties {
             init: vec!["second".into(), String::new(), "third".into()],
             tags: vec![("tier".into(), "web".into()), ("new".into(), "1".into())],
-            attachments: vec![attachment("vol1")],
+            attachments: Attachments::Each(vec![attachment("vol1")]),
         };
         let prepared = prepare(properties.clone(), spec());
         assert_eq!(prepared.init, "first\nsecond\n\nthird");
@@ -57,5 +58,20 @@ mod tests {
 
         let bare = prepare(properties, InstanceSpec { init: String::new(), ..spec() });
         assert_eq!(bare.init, "second\n\nthird");
+    }
+
+    #[test]
+    fn what_is_attached_to_an_identity_follows_it() {
+        let keyed = [("pet".to_owned(), vec![attachment("vol1")]), ("*".to_owned(), vec![attachment("vol2")])];
+        let properties = Properties { attachments: Attachments::Keyed(keyed.into()), ..Properties::default() };
+        let prepared = |id: Option<&str>| {
+            let spec = InstanceSpec { logical_id: id.map(str::to_owned), ..spec() };
+            prepare(properties.clone(), spec).attachments
+        };
+        for _ in 0..2 {
+            assert_eq!(prepared(Some("pet")), [attachment("vol0"), attachment("vol1")]);
+        }
+        assert_eq!(prepared(Some("another")), [attachment("vol0"), attachment("vol2")]);
+        assert_eq!(prepared(None), [attachment("vol0"), attachment("vol2")]);
     }
 }

@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use crate::bindings::homeostat::plugin::types::{Attachment, Error, ErrorCode};
+use crate::attachments::Attachments;
+use crate::bindings::homeostat::plugin::types::{Allocation, Error};
+use crate::read::{array, invalid, object, pointer, string, unknown};
 
 /// JSON Schema of the properties.
 pub const SCHEMA: &str = include_str!("schema.json");
@@ -16,9 +18,6 @@ pub const EXAMPLE: &str = r#"{
 /// Prefixes of the tags that are the host's.
 const RESERVED: [&str; 2] = ["infrakit.", "homeostat."];
 
-/// How alike two names must be (Jaro-Winkler, 0 to 1) for one to be offered in place of the other.
-const ALIKE: f64 = 0.8;
-
 /// The properties of one group's flavor.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Properties {
@@ -26,8 +25,8 @@ pub struct Properties {
     pub init: Vec<String>,
     /// Tags to add; each key once, none of them the host's.
     pub tags: Vec<(String, String)>,
-    /// What to attach.
-    pub attachments: Vec<Attachment>,
+    /// What to attach to which instance.
+    pub attachments: Attachments,
 }
 
 impl Properties {
@@ -44,13 +43,11 @@ impl Properties {
             match &**name {
                 "Init" => {
                     let lines = array(&path, "an array of lines", value)?;
-                    properties.init = each(&path, lines, string)?;
+                    let line = |(i, line)| string(&format!("{path}/{i}"), line);
+                    properties.init = lines.iter().enumerate().map(line).collect::<Result<_, _>>()?;
                 }
                 "Tags" => properties.tags = tags(&path, object(&path, value)?)?,
-                "Attachments" => {
-                    let list = array(&path, r#"an array of {"ID", "Type"}"#, value)?;
-                    properties.attachments = each(&path, list, attachment)?;
-                }
+                "Attachments" => properties.attachments = Attachments::read(&path, value)?,
                 "InitScriptTemplateURL" => {
                     let message = "InitScriptTemplateURL is not supported, since a plugin fetches nothing by itself; \
                                    write the script's lines as Init: [\"...\"]";
@@ -60,6 +57,11 @@ impl Properties {
             }
         }
         Ok(properties)
+    }
+
+    /// Check that they suit a group that counts its instances so.
+    pub fn check(&self, allocation: &Allocation) -> Result<(), Error> {
+        self.attachments.check("/Attachments", allocation)
     }
 }
 
@@ -78,74 +80,10 @@ fn tags(path: &str, tags: &Map<String, Value>) -> Result<Vec<(String, String)>, 
     tags.iter().map(tag).collect()
 }
 
-fn attachment(path: &str, value: &Value) -> Result<Attachment, Error> {
-    let members = object(path, value)?;
-    if let Some(name) = members.keys().find(|name| !["ID", "Type"].contains(&name.as_str())) {
-        return Err(unknown(&pointer(path, name), name, &["ID", "Type"]));
-    }
-    let member = |name: &str| match members.get(name) {
-        None => {
-            Err(invalid(path, format!("`{name}` is missing: an attachment is {{\"ID\": \"...\", \"Type\": \"...\"}}")))
-        }
-        Some(value) => match string(&pointer(path, name), value)? {
-            text if text.is_empty() => Err(invalid(&pointer(path, name), format!("`{name}` must not be empty"))),
-            text => Ok(text),
-        },
-    };
-    Ok(Attachment { id: member("ID")?, kind: member("Type")? })
-}
-
-fn each<T>(path: &str, items: &[Value], read: impl Fn(&str, &Value) -> Result<T, Error>) -> Result<Vec<T>, Error> {
-    items.iter().enumerate().map(|(i, item)| read(&format!("{path}/{i}"), item)).collect()
-}
-
-fn object<'v>(path: &str, value: &'v Value) -> Result<&'v Map<String, Value>, Error> {
-    value.as_object().ok_or_else(|| wrong_type(path, "an object", value))
-}
-
-fn array<'v>(path: &str, expected: &str, value: &'v Value) -> Result<&'v [Value], Error> {
-    value.as_array().map(Vec::as_slice).ok_or_else(|| wrong_type(path, expected, value))
-}
-
-fn string(path: &str, value: &Value) -> Result<String, Error> {
-    value.as_str().map(str::to_owned).ok_or_else(|| wrong_type(path, "a string", value))
-}
-
-fn wrong_type(path: &str, expected: &str, value: &Value) -> Error {
-    let found = match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
-    };
-    let place = if path.is_empty() { "the properties" } else { path };
-    invalid(path, format!("expected {expected} at {place}, found {found}"))
-}
-
-fn unknown(path: &str, name: &str, known: &[&str]) -> Error {
-    let likeness = |candidate: &str| strsim::jaro_winkler(&candidate.to_lowercase(), &name.to_lowercase());
-    let nearest = known.iter().map(|known| (likeness(known), known)).max_by(|(a, _), (b, _)| a.total_cmp(b));
-    let advice = match nearest {
-        Some((alike, nearest)) if alike >= ALIKE => format!("did you mean `{nearest}`?"),
-        _ => format!("known are {}", known.join(", ")),
-    };
-    invalid(path, format!("unknown property `{name}`; {advice}"))
-}
-
-/// The JSON Pointer of a member (RFC 6901, section 3).
-fn pointer(parent: &str, member: &str) -> String {
-    format!("{parent}/{}", member.replace('~', "~0").replace('/', "~1"))
-}
-
-fn invalid(path: &str, message: String) -> Error {
-    Error { code: ErrorCode::InvalidArgument, message, path: Some(path.to_owned()), retry_after_ms: None }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bindings::homeostat::plugin::types::{Attachment, ErrorCode};
     use proptest::prelude::*;
 
     #[test]
@@ -154,7 +92,8 @@ mod tests {
         assert_eq!(read.init.len(), 2);
         assert_eq!(read.tags, [("project".into(), "infrakit".into()), ("tier".into(), "web".into())]);
         let read = Properties::read(r#"{"Attachments": [{"ID": "vol1", "Type": "ebs"}]}"#).unwrap();
-        assert_eq!(read.attachments, [Attachment { id: "vol1".into(), kind: "ebs".into() }]);
+        let volume = Attachment { id: "vol1".into(), kind: "ebs".into() };
+        assert_eq!(read.attachments, Attachments::Each(vec![volume]));
         for nothing in ["null", "{}", r#"{"Init": [], "Tags": {}, "Attachments": []}"#] {
             assert_eq!(Properties::read(nothing), Ok(Properties::default()));
         }
@@ -178,7 +117,7 @@ mod tests {
             (r#"{"Tags": {"": "x"}}"#, "/Tags/", "a tag needs a name"),
             (r#"{"Tags": {"infrakit.group": "x"}}"#, "/Tags/infrakit.group", "`infrakit.`"),
             (r#"{"Tags": {"homeostat.slot": "1"}}"#, "/Tags/homeostat.slot", "the tag `homeostat.slot` is refused"),
-            (r#"{"Attachments": {}}"#, "/Attachments", r#"an array of {"ID", "Type"}"#),
+            (r#"{"Attachments": 1}"#, "/Attachments", r#"an array of {"ID", "Type"}"#),
             (r#"{"Attachments": ["v"]}"#, "/Attachments/0", "found a string"),
             (r#"{"Attachments": [{"ID": "v"}]}"#, "/Attachments/0", "`Type` is missing"),
             (r#"{"Attachments": [{"ID": "", "Type": "e"}]}"#, "/Attachments/0/ID", "must not be empty"),
@@ -198,7 +137,10 @@ mod tests {
         let names: Vec<_> = schema["properties"].as_object().unwrap().keys().cloned().collect();
         assert_eq!(names, ["Attachments", "Init", "InitScriptTemplateURL", "Tags"]);
         assert_eq!(schema["additionalProperties"], false);
-        assert_eq!(schema["properties"]["Attachments"]["items"]["additionalProperties"], false);
+        let attachments = &schema["properties"]["Attachments"];
+        assert_eq!(attachments["items"], attachments["additionalProperties"]["items"]);
+        assert_eq!(attachments["items"]["$ref"], "#/$defs/attachment");
+        assert_eq!(schema["$defs"]["attachment"]["additionalProperties"], false);
     }
 
     proptest! {

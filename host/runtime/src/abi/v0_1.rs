@@ -37,12 +37,25 @@ mod flavor_world {
     });
 }
 
+/// The one export that `flavor-plugin-with-removal` has beyond `flavor-plugin`.
+mod removal_world {
+    #![allow(missing_docs, unreachable_pub, clippy::all)]
+    wasmtime::component::bindgen!({
+        inline: "package homeostat:runtime; world removal { export homeostat:plugin/removal@0.1.0; }",
+        path: "../../wit/v0.1",
+        world: "homeostat:runtime/removal",
+        exports: { default: async },
+        with: { "homeostat:plugin/types@0.1.0": super::instance_world::homeostat::plugin::types },
+    });
+}
+
 use flavor_world::exports::homeostat::plugin::flavor as wit_flavor;
 use instance_world::exports::homeostat::plugin::instance as wit_instance;
 use instance_world::homeostat::plugin::{log, types as wit};
 
 pub(crate) use flavor_world::{FlavorPlugin, FlavorPluginPre};
 pub(crate) use instance_world::{InstancePlugin, InstancePluginPre};
+pub(crate) use removal_world::{Removal, RemovalPre};
 pub(crate) use wit_flavor::Index;
 pub(crate) use wit_instance::ListRequest;
 
@@ -72,7 +85,8 @@ impl WasiView for CallState {
 /// A linked component of one of the worlds.
 pub(crate) enum Linked {
     Instance(InstancePluginPre<CallState>),
-    Flavor(FlavorPluginPre<CallState>),
+    /// A flavor, and its say in which instances go first, where it has one.
+    Flavor(FlavorPluginPre<CallState>, Option<RemovalPre<CallState>>),
 }
 
 impl Linked {
@@ -81,7 +95,11 @@ impl Linked {
     }
 
     pub(crate) fn flavor(pre: InstancePre<CallState>) -> wasmtime::Result<Self> {
-        FlavorPluginPre::new(pre).map(Self::Flavor)
+        Ok(Self::Flavor(FlavorPluginPre::new(pre)?, None))
+    }
+
+    pub(crate) fn flavor_with_removal(pre: InstancePre<CallState>) -> wasmtime::Result<Self> {
+        Ok(Self::Flavor(FlavorPluginPre::new(pre.clone())?, Some(RemovalPre::new(pre)?)))
     }
 
     /// Instantiate the component in a store of its own, and ask it what it is.
@@ -103,7 +121,11 @@ impl Linked {
                 let guest = pre.instantiate_async(&mut *store).await.map_err(Fault::Instantiate)?;
                 raw!(guest.homeostat_plugin_meta().call_describe_plugin(store).await?)
             }
-            Self::Flavor(pre) => {
+            Self::Flavor(pre, removal) => {
+                if let Some(removal) = removal {
+                    // Only to compare the types.
+                    removal.instantiate_async(&mut *store).await.map_err(Fault::Instantiate)?;
+                }
                 let guest = pre.instantiate_async(&mut *store).await.map_err(Fault::Instantiate)?;
                 raw!(guest.homeostat_plugin_meta().call_describe_plugin(store).await?)
             }

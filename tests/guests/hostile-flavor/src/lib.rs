@@ -52,6 +52,7 @@ impl Guest for Hostile {
             "change-reserved" => spec.tags.iter_mut().for_each(|(_, value)| value.push('!')),
             "drop-reserved" => spec.tags.clear(),
             "change-logical-id" => spec.logical_id = Some("another".into()),
+            "write" => spec.init = format!("{:?}", std::fs::write("/granted/new", "mine").map_err(|e| e.kind())),
             "bad-json" => spec.properties = "{".into(),
             "same-tag" => spec.tags.extend(spec.tags.clone()),
             _ => {

@@ -2,14 +2,16 @@
 //!
 //! Calls with properties do what their member `Do` says, and `provision` also what `OnProvision` says; `list` does what
 //! the tag `do` says, or, in a group called `list-WORD`, what that word says. What `describe-plugin` does
-//! is written in [`MODE`], which the tests overwrite in the built file.
+//! is written in [`MODE`], which the tests overwrite in the built file. Where a directory is granted as `/world`, it is
+//! also a provider that keeps its instances there: see [`world`].
 #![cfg(target_arch = "wasm32")]
 #![allow(unsafe_code, reason = "what generates the exports writes it here")]
 
 use std::fs;
 use std::hint::black_box;
+use std::io::Write;
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bindings::exports::homeostat::plugin::instance::{
     DestroyReason, Error, Guest, InstanceSpec, Json, ListRequest, Page, Tags,
@@ -17,6 +19,8 @@ use bindings::exports::homeostat::plugin::instance::{
 use bindings::exports::homeostat::plugin::meta::{Guest as Meta, PluginDescription};
 use bindings::homeostat::plugin::log;
 use bindings::homeostat::plugin::types::{ErrorCode, Instance, InstanceState};
+
+mod world;
 
 #[allow(missing_docs, unsafe_code, unreachable_pub, clippy::all, reason = "generated from wit/, which has the texts")]
 mod bindings {
@@ -44,6 +48,7 @@ impl Meta for Hostile {
             "spin" => spin(),
             "sleep" => std::thread::sleep(Duration::from_secs(3600)),
             "panic" => panic!("describing is hard"),
+            "files" => assert!(fs::metadata("/granted").is_err(), "it was given a directory"),
             _ => {}
         }
         PluginDescription {
@@ -64,15 +69,22 @@ impl Guest for Hostile {
     fn provision(name: String, spec: InstanceSpec) -> Result<String, Error> {
         misbehave(&spec.properties)?;
         misbehave(&spec.properties.replace("\"OnProvision\"", "\"Do\""))?;
+        if world::is_granted() {
+            return world::provision(&name, &spec);
+        }
         Ok(if spec.properties.contains("empty-id") { String::new() } else { format!("id-{name}") })
     }
 
-    fn label(_id: String, _tags: Tags) -> Result<(), Error> {
+    fn label(id: String, tags: Tags) -> Result<(), Error> {
+        if world::is_granted() {
+            return world::label(&id, &tags);
+        }
         Err(error(ErrorCode::Unimplemented, "no labels here"))
     }
 
-    fn destroy(id: String, _reason: DestroyReason) -> Result<(), Error> {
-        misbehave(&id)
+    fn destroy(id: String, reason: DestroyReason) -> Result<(), Error> {
+        misbehave(&id)?;
+        if world::is_granted() { world::destroy(&id, reason) } else { Ok(()) }
     }
 
     fn list(request: ListRequest) -> Result<Page, Error> {
@@ -81,6 +93,9 @@ impl Guest for Hostile {
             misbehave(word)?;
         }
         let what = tag("do");
+        if what.is_none() && world::is_granted() {
+            return world::list(&request);
+        }
         let number: u32 = request.cursor.as_deref().and_then(|c| c.parse().ok()).unwrap_or(0);
         let next = Some((number + 1).to_string());
         let page = |instances, next| Page { instances, next, complete: true, findings: vec![] };
@@ -98,6 +113,7 @@ impl Guest for Hostile {
             }
             "bad-json" => page(vec![Instance { properties: Some("{".into()), ..instance(1) }], None),
             "no-id" => page(vec![Instance { id: String::new(), ..instance(1) }], None),
+            "write" => return Err(error(ErrorCode::Internal, write())),
             "flood" => page((0..request.limit).cycle().take(3_000_000).map(instance).collect(), None),
             _ => page(vec![], None),
         })
@@ -177,6 +193,7 @@ fn misbehave(text: &str) -> Result<(), Error> {
             }
             return Err(error(ErrorCode::ResourceExhausted, format!("{} files", held.len())));
         }
+        "write" => return Err(error(ErrorCode::Internal, write())),
         "escape" => return Err(error(ErrorCode::InvalidArgument, escape())),
         _ => {}
     }
@@ -220,4 +237,27 @@ fn escape() -> String {
         }
     }
     found.join(", ")
+}
+
+/// Try each way to change what is in `/granted`, and say which did what.
+fn write() -> String {
+    let write = |options: &mut fs::OpenOptions| options.open("/granted/file").and_then(|mut file| file.write_all(b"!"));
+    let tried = [
+        ("create", fs::write("/granted/new", "mine")),
+        ("overwrite", write(fs::OpenOptions::new().write(true))),
+        ("append", write(fs::OpenOptions::new().append(true))),
+        ("truncate", fs::OpenOptions::new().write(true).truncate(true).open("/granted/file").map(drop)),
+        ("touch", fs::File::open("/granted/file").and_then(|file| file.set_modified(SystemTime::UNIX_EPOCH))),
+        ("shorten", fs::File::open("/granted/file").and_then(|file| file.set_len(0))),
+        ("link", fs::hard_link("/granted/file", "/granted/link")),
+        ("rename", fs::rename("/granted/file", "/granted/moved")),
+        ("make a directory", fs::create_dir("/granted/made")),
+        ("remove a directory", fs::remove_dir("/granted/dir")),
+        ("remove", fs::remove_file("/granted/other")),
+    ];
+    tried
+        .map(|(what, result)| {
+            format!("{what}: {}", result.map_or_else(|e| format!("{:?}", e.kind()), |()| "done".into()))
+        })
+        .join(", ")
 }
