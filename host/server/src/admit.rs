@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use homeostat_core::document::{Diagnostic, Document, MAX_DIAGNOSTICS, Role, Source, nearest};
 use homeostat_core::hash::config_hash;
-use homeostat_core::spec::{Allocation, GroupSpec, PluginSpec, PluginUse};
+use homeostat_core::spec::{Allocation, GroupSpec, PluginSpec, PluginUse, VictimOrder};
 use homeostat_runtime::{CallError, LoadErrorKind, Plugin};
 use jsonschema::error::ValidationErrorKind;
 use serde_json::Value;
@@ -64,6 +64,9 @@ pub(crate) async fn admit(request: &CommitRequest, registry: &Registry) -> Resul
             Role::Flavor => checks.flavor(&used.plugin, used.allocation.as_ref(), &used.pointer).await,
         });
     }
+    for (index, group) in document.stack.groups.iter().enumerate() {
+        faults.extend(checks.ranking(group, &document.group_pointer(index)).await);
+    }
     if !faults.is_empty() {
         faults.sort_by_key(|it| (it.line, it.column));
         faults.truncate(MAX_DIAGNOSTICS);
@@ -96,7 +99,8 @@ impl Checks<'_> {
         if !faults.is_empty() {
             return faults;
         }
-        self.said(instance.validate(&usage.properties).await, pointer)
+        // Its promise to change nothing is held by a reader, which cannot.
+        self.said(instance.read_only().validate(&usage.properties).await, pointer)
     }
 
     /// Without an allocation, which is wrong then, the flavor itself is not asked.
@@ -111,9 +115,26 @@ impl Checks<'_> {
         let faults = self.schema(&plugin, &usage.properties, pointer);
         match allocation {
             Some(allocation) if faults.is_empty() => {
-                self.said(flavor.validate(&usage.properties, allocation).await, pointer)
+                self.said(flavor.read_only().validate(&usage.properties, allocation).await, pointer)
             }
             _ => faults,
+        }
+    }
+
+    /// A flavor that is to rank instances has to be able to.
+    async fn ranking(&self, group: &GroupSpec, pointer: &str) -> Vec<Diagnostic> {
+        let properties = &group.properties;
+        if properties.removal.order() != VictimOrder::Plugin {
+            return Vec::new();
+        }
+        let Ok(plugin) = self.plugin(&properties.flavor, pointer).await else { return Vec::new() };
+        match plugin.as_flavor() {
+            Some(flavor) if !flavor.orders_removal() => {
+                let name = &properties.flavor.plugin;
+                let message = format!("{name} does not rank instances: it does not export the interface \"removal\"");
+                vec![self.document.diagnostic_at(&format!("{pointer}/Removal/Order"), message)]
+            }
+            _ => Vec::new(),
         }
     }
 

@@ -1,11 +1,16 @@
-//! What happens, as it happens.
+//! What happens, as it happens, and what happened before.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
+use homeostat_core::ledger::Turn;
 use homeostat_core::outcome::PluginError;
 use homeostat_core::plan::Report;
 use homeostat_core::step::Step;
 use homeostat_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
+
+use crate::store::{Journal, StoredEvent, Write};
 
 /// How many events a subscriber may lag behind before it loses the oldest.
 const CAPACITY: usize = 16_384;
@@ -14,7 +19,7 @@ const CAPACITY: usize = 16_384;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Event {
-    /// Counts up by one from 1 while the host runs.
+    /// Counts up, also over restarts of the host; there may be gaps.
     pub seq: u64,
     /// When.
     pub at: Timestamp,
@@ -57,6 +62,21 @@ pub enum What {
         /// How it stands.
         report: Report,
     },
+    /// Something happened to a rollout.
+    Rollout {
+        /// What.
+        turn: Turn,
+    },
+    /// Instances are not there any more, without the host having destroyed them.
+    Vanished {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// An operator said something to the group.
+    Control {
+        /// What came of it, in one sentence.
+        text: String,
+    },
     /// The group is no longer kept: freed, or destroyed to the last instance.
     Gone,
     /// A plugin was loaded.
@@ -66,16 +86,25 @@ pub enum What {
     },
 }
 
+impl What {
+    /// Whether it is kept, so that it can be replayed. That a step began is news for a moment: its intent is kept instead.
+    fn is_kept(&self) -> bool {
+        !matches!(self, Self::StepStarted { .. })
+    }
+}
+
 /// Where events are published. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Events {
     sender: broadcast::Sender<Event>,
-    seq: std::sync::Arc<std::sync::Mutex<u64>>,
+    journal: Journal,
+    next: Arc<Mutex<u64>>,
 }
 
 impl Events {
-    pub(crate) fn new() -> Self {
-        Self { sender: broadcast::Sender::new(CAPACITY), seq: std::sync::Arc::default() }
+    /// Number events from `next` on, and keep them in the journal.
+    pub(crate) fn new(journal: Journal, next: u64) -> Self {
+        Self { sender: broadcast::Sender::new(CAPACITY), journal, next: Arc::new(Mutex::new(next)) }
     }
 
     /// All events from now on. A subscriber that falls behind by 16,384 events is told how many it lost.
@@ -84,12 +113,22 @@ impl Events {
     }
 
     pub(crate) fn publish(&self, at: Timestamp, group: Option<&str>, what: impl FnOnce() -> What) {
-        // Numbered and sent under one lock, so that subscribers see the numbers in order.
-        let mut seq = self.seq.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        *seq += 1;
+        // Numbered, kept and sent under one lock, so that nobody sees the numbers out of order.
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let event = Event { seq: *next, at, group: group.map(str::to_owned), what: what() };
+        *next += 1;
+        if event.what.is_kept() {
+            match serde_json::to_vec(&event) {
+                Ok(json) => {
+                    let stored = StoredEvent { seq: event.seq, group: event.group.clone(), json };
+                    self.journal.write([Write::Event(stored)]);
+                }
+                Err(error) => tracing::error!("an event cannot be written as JSON: {error}"),
+            }
+        }
         if self.sender.receiver_count() > 0 {
             // An error only says that the last listener has left meanwhile.
-            let _ = self.sender.send(Event { seq: *seq, at, group: group.map(str::to_owned), what: what() });
+            let _ = self.sender.send(event);
         }
     }
 }

@@ -9,7 +9,7 @@
 //! let host = Host::open(HostConfig::new("/var/lib/homeostat".into())).await?;
 //! let text = std::fs::read_to_string("/etc/homeostat/stack.json")?;
 //! let request =
-//!     CommitRequest { name: "stack.json".into(), base_dir: "/etc/homeostat".into(), text, pretend: false };
+//!     CommitRequest { name: "stack.json".into(), base_dir: "/etc/homeostat".into(), text, pretend: false, convert: false };
 //! for group in host.commit(&request).await?.groups {
 //!     println!("{}: {}", group.id, group.plan);
 //!     host.wait(&group.id, Until::Converged, std::time::Duration::from_secs(60)).await?;

@@ -5,8 +5,12 @@
 use std::path::PathBuf;
 
 use homeostat_core::grant::{Grants, Limits};
+use homeostat_core::ledger::{RolloutKind, RolloutStatus};
+use homeostat_core::machine::Control;
 use homeostat_core::observed::{Finding, Health, InstanceState};
 use homeostat_core::plan::{Goal, Report};
+use homeostat_core::spec::GroupSpec;
+use homeostat_core::step::Step;
 use homeostat_core::tags::Tags;
 use homeostat_core::time::Timestamp;
 use homeostat_runtime::{CallStats, PluginInfo};
@@ -40,6 +44,9 @@ pub struct CommitRequest {
     /// Only say what it would do.
     #[serde(default)]
     pub pretend: bool,
+    /// Let groups of a size become groups of logical ids, and back.
+    #[serde(default)]
+    pub convert: bool,
 }
 
 /// What a commit did, or would do.
@@ -65,6 +72,180 @@ pub struct GroupCommit {
     pub revision: u64,
 }
 
+/// What a commit would do, step by step; given back to the host as it is, it is carried out if nothing has moved.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct PlanReply {
+    /// The document that was planned.
+    pub request: CommitRequest,
+    /// The plugins that it registers.
+    pub plugins: Vec<String>,
+    /// Its groups, in its order.
+    pub groups: Vec<GroupPlan>,
+}
+
+/// What a commit would do to one group.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct GroupPlan {
+    /// The group.
+    #[serde(rename = "ID")]
+    pub id: String,
+    /// What would be done, in InfraKit's words.
+    pub plan: String,
+    /// The revision of the spec in force; 0 where there is none.
+    pub revision: u64,
+    /// A fingerprint of the instances that the plan was made from, and of what is under way.
+    pub world: String,
+    /// The spec in force.
+    pub old: Option<GroupSpec>,
+    /// The spec that would be.
+    pub new: GroupSpec,
+    /// The steps, in rounds: those of one round run at the same time.
+    pub rounds: Vec<Vec<Step>>,
+    /// Whether these are all the steps. Where not, an operator has to say something after them, or there are too many.
+    pub complete: bool,
+}
+
+/// A word to a rollout, or to healing that gave up.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ControlRequest {
+    /// The word.
+    pub control: Control,
+}
+
+/// What was done, in one sentence.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Said {
+    /// The sentence.
+    pub text: String,
+}
+
+/// Going back to an earlier revision.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct RollbackRequest {
+    /// To which; none: to the last that was stable.
+    #[serde(default)]
+    pub to: Option<u64>,
+}
+
+/// Instances to protect, or not any more.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ProtectRequest {
+    /// Which, by the provider's id.
+    #[serde(rename = "IDs")]
+    pub ids: Vec<String>,
+    /// Whether they are to be protected.
+    pub protected: bool,
+}
+
+/// Why something is as it is, or is not being done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Why {
+    /// The reason, in one sentence.
+    pub text: String,
+    /// Since when.
+    pub since: Option<Timestamp>,
+    /// When it is tried or looked at again.
+    pub next: Option<Timestamp>,
+}
+
+/// The answer to "why": of a group, or of one instance of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct WhyReply {
+    /// The group, or the instance.
+    pub subject: String,
+    /// How it stands, in one sentence.
+    pub status: String,
+    /// The reasons, the weightiest first; at least one.
+    pub reasons: Vec<Why>,
+}
+
+/// How a config comes into a group.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct RolloutView {
+    /// The revision of the config.
+    pub revision: u64,
+    /// What kind of rollout.
+    pub kind: RolloutKind,
+    /// How it stands.
+    pub status: RolloutStatus,
+    /// The same in one sentence.
+    pub text: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// How many instances were to be made or replaced when it began.
+    pub total: usize,
+    /// The most new instances that were ready at one time.
+    pub ready: usize,
+    /// New instances that failed.
+    pub failed: usize,
+    /// The last failure.
+    pub last_failure: String,
+    /// When it fails if no further instance becomes healthy; none while its clock stands.
+    pub deadline: Option<Timestamp>,
+}
+
+/// A config that a group has, or had.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct RevisionView {
+    /// The revision that brought it.
+    pub revision: u64,
+    /// Its config hash.
+    pub hash: String,
+    /// When it was committed.
+    pub at: Timestamp,
+    /// Whether it was wholly rolled out, and healthy.
+    pub stable: bool,
+    /// The revision whose place it took as a rollback.
+    pub rollback_of: Option<u64>,
+}
+
+/// A slot whose instances were replaced because they were broken.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct RetryView {
+    /// The slot, or the identity.
+    pub slot: String,
+    /// Replacements in a row.
+    pub failures: u32,
+    /// When the last one was.
+    pub last: Timestamp,
+}
+
+/// One instance that is or was in a slot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct HistoryEntry {
+    /// The slot.
+    pub slot: Option<u32>,
+    /// The identity of a pet.
+    #[serde(rename = "LogicalID", default, skip_serializing_if = "Option::is_none")]
+    pub logical_id: Option<String>,
+    /// The name it was made with.
+    pub name: String,
+    /// The revision of its config, where the host made it.
+    pub revision: Option<u64>,
+    /// When it was made, where that is still remembered.
+    pub made: Option<Timestamp>,
+    /// Why it was made.
+    pub made_why: String,
+    /// When it was destroyed, or not found any more; none while it exists.
+    pub ended: Option<Timestamp>,
+    /// Why it ended.
+    pub ended_why: String,
+    /// What went wrong with it last; empty where nothing did.
+    pub error: String,
+}
+
 /// A group in a list.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -84,6 +265,8 @@ pub struct GroupSummary {
     pub report: Report,
     /// The same in one sentence.
     pub status: String,
+    /// How its config is being rolled out, or was.
+    pub rollout: Option<RolloutView>,
 }
 
 /// A group in full.
@@ -97,8 +280,12 @@ pub struct GroupView {
     pub config_hash: String,
     /// When its instances were last listed; none before the first time.
     pub observed_at: Option<Timestamp>,
-    /// Why something is not being done, one sentence each.
-    pub waiting: Vec<String>,
+    /// Why something is not being done.
+    pub waiting: Vec<Why>,
+    /// Its configs, oldest first; the last one is in force.
+    pub revisions: Vec<RevisionView>,
+    /// Slots that were healed lately.
+    pub retries: Vec<RetryView>,
     /// Its instances, in the order of their slots.
     pub instances: Vec<InstanceView>,
     /// What is being done at this moment.
@@ -143,6 +330,8 @@ pub struct InstanceView {
     pub current: bool,
     /// Whether it is being destroyed.
     pub removing: bool,
+    /// Whether nothing may destroy it.
+    pub protected: bool,
     /// When it was made.
     pub created_at: Option<Timestamp>,
     /// Where to reach it.

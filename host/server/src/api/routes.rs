@@ -13,14 +13,20 @@ use serde::Deserialize;
 
 use crate::call::Call;
 use crate::error::{HostError, Problem};
+use crate::event::Event;
 use crate::host::{Host, Until};
 use crate::view::{
-    AddPlugin, CallReply, CommitReply, CommitRequest, DestroyInstancesRequest, GroupCommit, GroupSummary, GroupView,
-    HostView, PluginView, ScaleRequest,
+    AddPlugin, CallReply, CommitReply, CommitRequest, ControlRequest, DestroyInstancesRequest, GroupCommit,
+    GroupSummary, GroupView, HistoryEntry, HostView, PlanReply, PluginView, ProtectRequest, RollbackRequest, Said,
+    ScaleRequest, WhyReply,
 };
 
 /// The largest body: a document of 16 MiB, written as a JSON string.
 const MAX_BODY: usize = 40 << 20;
+/// Events in an answer, where the client does not say.
+const DEFAULT_EVENTS: usize = 1_000;
+/// Entries of a slot in an answer, where the client does not say: SwarmKit's task history limit.
+const DEFAULT_HISTORY: usize = 5;
 /// The longest that one request waits; clients ask again.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
@@ -28,6 +34,9 @@ pub(super) fn router(host: Host) -> Router {
     Router::new()
         .route("/v1/host", get(view_host))
         .route("/v1/commit", post(commit))
+        .route("/v1/plan", post(plan))
+        .route("/v1/apply", post(apply))
+        .route("/v1/events", get(events))
         .route("/v1/groups", get(list_groups))
         .route("/v1/groups/{id}", get(describe_group))
         .route("/v1/groups/{id}/spec", get(inspect_group))
@@ -35,6 +44,11 @@ pub(super) fn router(host: Host) -> Router {
         .route("/v1/groups/{id}/free", post(free_group))
         .route("/v1/groups/{id}/destroy", post(destroy_group))
         .route("/v1/groups/{id}/destroy-instances", post(destroy_instances))
+        .route("/v1/groups/{id}/control", post(control_group))
+        .route("/v1/groups/{id}/rollback", post(roll_back_group))
+        .route("/v1/groups/{id}/protect", post(protect_instances))
+        .route("/v1/groups/{id}/why", get(why_group))
+        .route("/v1/groups/{id}/history", get(history_of_group))
         .route("/v1/groups/{id}/wait", get(wait_group))
         .route("/v1/plugins", get(list_plugins).post(add_plugin))
         .route("/v1/plugins/{name}", get(view_plugin).delete(remove_plugin))
@@ -51,6 +65,80 @@ async fn view_host(State(host): State<Host>) -> Json<HostView> {
 
 async fn commit(State(host): State<Host>, Body(request): Body<CommitRequest>) -> Result<Json<CommitReply>, Problem> {
     Ok(Json(host.commit(&request).await?))
+}
+
+async fn plan(State(host): State<Host>, Body(request): Body<CommitRequest>) -> Result<Json<PlanReply>, Problem> {
+    Ok(Json(host.plan(&request).await?))
+}
+
+async fn apply(State(host): State<Host>, Body(plan): Body<PlanReply>) -> Result<Json<CommitReply>, Problem> {
+    Ok(Json(host.apply(&plan).await?))
+}
+
+#[derive(Deserialize)]
+struct EventsQuery {
+    #[serde(default)]
+    from: u64,
+    group: Option<String>,
+    limit: Option<usize>,
+    #[serde(default)]
+    wait_ms: u64,
+}
+
+async fn events(State(host): State<Host>, Query(query): Query<EventsQuery>) -> Result<Json<Vec<Event>>, Problem> {
+    let wait = Duration::from_millis(query.wait_ms).min(MAX_WAIT);
+    let limit = query.limit.unwrap_or(DEFAULT_EVENTS);
+    Ok(Json(host.events(query.from, query.group.as_deref(), limit, wait).await?))
+}
+
+async fn control_group(
+    State(host): State<Host>,
+    Path(id): Path<String>,
+    Body(request): Body<ControlRequest>,
+) -> Result<Json<Said>, Problem> {
+    Ok(Json(host.control(&id, request.control).await?))
+}
+
+async fn roll_back_group(
+    State(host): State<Host>,
+    Path(id): Path<String>,
+    Body(request): Body<RollbackRequest>,
+) -> Result<Json<GroupCommit>, Problem> {
+    Ok(Json(host.roll_back(&id, request.to).await?))
+}
+
+async fn protect_instances(
+    State(host): State<Host>,
+    Path(id): Path<String>,
+    Body(request): Body<ProtectRequest>,
+) -> Result<Json<Said>, Problem> {
+    Ok(Json(host.protect(&id, &request.ids, request.protected).await?))
+}
+
+#[derive(Deserialize)]
+struct WhyQuery {
+    instance: Option<String>,
+}
+
+async fn why_group(
+    State(host): State<Host>,
+    Path(id): Path<String>,
+    Query(query): Query<WhyQuery>,
+) -> Result<Json<WhyReply>, Problem> {
+    Ok(Json(host.why(&id, query.instance.as_deref()).await?))
+}
+
+#[derive(Deserialize)]
+struct HistoryQuery {
+    limit: Option<usize>,
+}
+
+async fn history_of_group(
+    State(host): State<Host>,
+    Path(id): Path<String>,
+    Query(query): Query<HistoryQuery>,
+) -> Result<Json<Vec<HistoryEntry>>, Problem> {
+    Ok(Json(host.history(&id, query.limit.unwrap_or(DEFAULT_HISTORY)).await?))
 }
 
 async fn list_groups(State(host): State<Host>) -> Json<Vec<GroupSummary>> {

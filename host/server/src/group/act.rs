@@ -3,12 +3,12 @@
 use homeostat_core::execute::Outcome;
 use homeostat_core::observed::Instance;
 use homeostat_core::outcome::{ErrorCode, PluginError};
+use homeostat_core::record::GroupRecord;
 use homeostat_core::spec::InstanceSpec;
 use homeostat_core::step::{Action, Destroy, Drain, Provision, Step};
 use homeostat_runtime::{CallError, FlavorPlugin, InstancePlugin};
 
 use super::observe::plugin_error;
-use crate::store::GroupRecord;
 
 /// The plugins of a group, as they were when the step began.
 #[derive(Clone)]
@@ -27,33 +27,36 @@ pub(crate) async fn act(plugins: &Plugins, record: &GroupRecord, step: &Step, vi
 }
 
 async fn provision(plugins: &Plugins, record: &GroupRecord, it: &Provision) -> Outcome {
-    let properties = &record.spec.properties;
+    let Some(config) = record.configs.iter().rev().find(|config| config.hash == it.hash) else {
+        let message = format!("the config of revision {} is not remembered any more", it.revision);
+        return Outcome::Failed(PluginError { code: ErrorCode::Aborted, message, path: None, retry_after: None });
+    };
     let base = InstanceSpec {
-        properties: properties.instance.properties.clone(),
+        properties: config.instance.properties.clone(),
         tags: it.tags.clone(),
         init: String::new(),
         logical_id: it.logical_id.clone(),
         attachments: Vec::new(),
     };
-    let (flavor, allocation) = (&properties.flavor.properties, &properties.allocation);
+    let (flavor, allocation) = (&config.flavor.properties, &record.spec.properties.allocation);
     match plugins.flavor.prepare(flavor, &base, allocation, &record.spec.id, it.slot).await {
         Ok(spec) => outcome(plugins.instance.provision(&it.name, &spec).await),
         // Nothing was asked of the provider yet, so even a call that was cut off left nothing behind.
-        Err(error) => Outcome::Failed(plugin_error(error)),
+        Err(error) => Outcome::Failed(certain(plugin_error(error))),
     }
 }
 
 async fn destroy(plugins: &Plugins, record: &GroupRecord, it: &Destroy, victim: Option<&Instance>) -> Outcome {
-    if it.drain != Drain::Skip
-        && let Some(victim) = victim
-        && let Err(error) = plugins.flavor.drain(&record.spec.properties.flavor.properties, victim).await
-    {
-        let error = plugin_error(error);
+    let drained = match victim.filter(|_| it.drain != Drain::Skip) {
+        Some(victim) => drain(plugins, record, victim).await,
+        None => Ok(()),
+    };
+    if let Err(error) = drained {
         if it.drain == Drain::Must {
             // The instance lives on, drained or not, and draining again does no harm.
-            let code = if error.code == ErrorCode::Internal { ErrorCode::Unavailable } else { error.code };
+            let error = certain(error);
             let message = format!("it could not be drained, so it was not destroyed: {}", error.message);
-            return Outcome::Failed(PluginError { code, message, ..error });
+            return Outcome::Failed(PluginError { message, ..error });
         }
         tracing::warn!(
             group = record.spec.id,
@@ -62,6 +65,29 @@ async fn destroy(plugins: &Plugins, record: &GroupRecord, it: &Destroy, victim: 
         );
     }
     outcome(plugins.instance.destroy(&it.id, it.reason).await)
+}
+
+/// Let the work leave an instance, for as long as `Removal.DrainDeadline` allows.
+async fn drain(plugins: &Plugins, record: &GroupRecord, victim: &Instance) -> Result<(), PluginError> {
+    let properties = &record.spec.properties;
+    let deadline = properties.removal.drain_deadline();
+    // What runs on it is what it was made from, which may be older than the spec in force.
+    let made_from = record.configs.iter().rev().find(|it| victim.config_hash() == Some(&it.hash));
+    let same_plugin = made_from.filter(|it| it.flavor.plugin == properties.flavor.plugin);
+    let flavor = same_plugin.map_or(&properties.flavor.properties, |it| &it.flavor.properties);
+    match tokio::time::timeout(deadline, plugins.flavor.drain(flavor, victim)).await {
+        Ok(drained) => drained.map_err(plugin_error),
+        Err(_elapsed) => {
+            let message = format!("it was not drained within {}", homeostat_core::duration::format(deadline));
+            Err(PluginError { code: ErrorCode::Unavailable, message, path: None, retry_after: None })
+        }
+    }
+}
+
+/// An error of a call that changes nothing: that it was cut off leaves nothing unknown.
+fn certain(error: PluginError) -> PluginError {
+    let code = if error.code == ErrorCode::Internal { ErrorCode::Unavailable } else { error.code };
+    PluginError { code, ..error }
 }
 
 fn outcome<T>(result: Result<T, CallError>) -> Outcome {

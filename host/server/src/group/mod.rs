@@ -2,6 +2,7 @@
 
 mod act;
 mod observe;
+mod pace;
 mod state;
 mod task;
 
@@ -9,13 +10,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc, watch};
+use futures_util::future::BoxFuture;
+use homeostat_core::ledger::Ledger;
+use homeostat_core::machine::{Control, ControlError, Explanation};
+use homeostat_core::record::GroupRecord;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::clock::Clock;
 use crate::event::Events;
 use crate::registry::Registry;
-use crate::store::GroupRecord;
+use crate::store::{Journal, StoredGroup};
 
+pub(crate) use pace::Load;
 pub(crate) use state::State;
 
 /// What every group's task needs from its host.
@@ -23,13 +29,27 @@ pub(crate) use state::State;
 pub(crate) struct Context {
     pub(crate) registry: Arc<Registry>,
     pub(crate) events: Events,
+    pub(crate) journal: Journal,
     pub(crate) clock: Clock,
     /// Steps of one group that may run at once.
     pub(crate) parallel: usize,
     /// The longest time between two looks.
     pub(crate) resync: Duration,
-    /// Where a group whose last instance is gone says so: its id and the revision it was destroyed at.
-    pub(crate) gone: mpsc::Sender<(String, u64)>,
+    /// What looking at all groups takes.
+    pub(crate) load: Load,
+    /// The instance that the host itself runs on, by id or logical id.
+    pub(crate) self_instance: Option<String>,
+    /// Where groups ask for what only the host can do.
+    pub(crate) wishes: mpsc::Sender<Wish>,
+}
+
+/// What a group asks of the host. It asks again after each look, until it is done.
+#[derive(Debug)]
+pub(crate) enum Wish {
+    /// Its last instance is gone: forget it, if it is still the one of this revision.
+    Forget { group: String, revision: u64 },
+    /// Its rollout failed: keep this record, if the one before it is still in force.
+    RollBack(Box<GroupRecord>),
 }
 
 /// A group's task, seen from the host.
@@ -48,18 +68,35 @@ enum Order {
     Adopt(Box<GroupRecord>),
     /// Forget what failed, and look at once: a plugin changed.
     Retry,
+    /// An operator's word. The answer comes when what it changed is durable.
+    Control(Control, oneshot::Sender<Result<String, ControlFailure>>),
+    /// Why is the group, or this instance of it, as it is?
+    Why(Option<String>, oneshot::Sender<Option<Answer>>),
+    /// What is under way and remembered, to plan with.
+    Ledger(oneshot::Sender<Ledger>),
     /// End when the calls under way have ended.
     Stop,
 }
 
+/// What was asked about, and why it is as it is. None where it is not known.
+type Answer = (String, Vec<Explanation>);
+
+/// Why an operator's word was not taken.
+pub(crate) enum ControlFailure {
+    /// It makes no sense now.
+    Refused(ControlError),
+    /// What it changed cannot be written down.
+    Unwritten(String),
+}
+
 impl GroupHandle {
-    /// Start a task that keeps the group.
-    pub(crate) fn start(record: GroupRecord, context: Context) -> Self {
+    /// Start a task that keeps the group. `restored` says that a host kept it before.
+    pub(crate) fn start(group: StoredGroup, restored: bool, context: Context) -> Self {
         let (orders, inbox) = mpsc::channel(16);
         let wake = Arc::new(Notify::new());
-        let revision = AtomicU64::new(record.revision);
-        let (publish, state) = watch::channel(Arc::new(State::new(record.clone())));
-        let task = tokio::spawn(task::run(record, context, inbox, Arc::clone(&wake), publish));
+        let revision = AtomicU64::new(group.record.revision);
+        let (publish, state) = watch::channel(Arc::new(State::new(Arc::new(group.record.clone()))));
+        let task = tokio::spawn(task::run(group, restored, context, inbox, Arc::clone(&wake), publish));
         Self { orders, wake, state, revision, task }
     }
 
@@ -87,6 +124,31 @@ impl GroupHandle {
     pub(crate) fn retry(&self) {
         // A full inbox holds an order that leads to the same.
         let _ = self.orders.try_send(Order::Retry);
+    }
+
+    /// Ask the task something. None where it has ended.
+    fn ask<T: Send + 'static>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> BoxFuture<'static, Option<T>> {
+        let (reply, answer) = oneshot::channel();
+        let (orders, order) = (self.orders.clone(), order(reply));
+        Box::pin(async move {
+            orders.send(order).await.ok()?;
+            answer.await.ok()
+        })
+    }
+
+    /// Say an operator's word.
+    pub(crate) fn control(&self, control: Control) -> BoxFuture<'static, Option<Result<String, ControlFailure>>> {
+        self.ask(move |reply| Order::Control(control, reply))
+    }
+
+    /// Ask why the group, or an instance of it, is as it is.
+    pub(crate) fn why(&self, instance: Option<String>) -> BoxFuture<'static, Option<Option<Answer>>> {
+        self.ask(move |reply| Order::Why(instance, reply))
+    }
+
+    /// Ask what is under way and remembered.
+    pub(crate) fn ledger(&self) -> BoxFuture<'static, Option<Ledger>> {
+        self.ask(Order::Ledger)
     }
 
     /// How the group stands.

@@ -1,36 +1,32 @@
-//! One look at a group: list its instances, and judge their health.
+//! Looking at a group: its instances are listed, and their health is judged.
+//!
+//! The two are apart: a list leads to a plan at once, and a flavor that takes its time over judging holds up nothing.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use homeostat_core::observed::{HealthReport, InstanceState, Observation};
+use futures_util::stream::{self, StreamExt};
+use homeostat_core::observed::{HealthReport, Instance, InstanceState, Observation};
 use homeostat_core::outcome::{ErrorCode, PluginError};
-use homeostat_core::plan::Goal;
+use homeostat_core::record::GroupRecord;
+use homeostat_core::spec::VictimOrder;
 use homeostat_core::tags;
 use homeostat_core::time::Timestamp;
 use homeostat_runtime::{CallError, FlavorPlugin, InstancePlugin};
 
 use crate::error::chain;
-use crate::store::GroupRecord;
 
-/// What a look brought.
-pub(crate) struct Look {
-    pub(crate) observation: Observation,
-    /// Whether health was judged in this look, and not carried over from the one before.
-    pub(crate) judged: bool,
-}
+/// How many instances one call judges.
+const BATCH: usize = 1_000;
+/// How many such calls run at once.
+const BATCHES: usize = 4;
 
-/// Look at a group.
-///
-/// Where instances are missing, making them cannot wait for a judgement of the others: health is then taken over from
-/// the look `before`, and judged in the one that follows.
-pub(crate) async fn look(
+/// List a group's instances. Where there are too many and the flavor ranks them, it is asked to.
+pub(crate) async fn list(
     record: &GroupRecord,
     instance: &InstancePlugin,
     flavor: &FlavorPlugin,
-    before: Option<Arc<Observation>>,
     started: Timestamp,
-) -> Result<Look, PluginError> {
+) -> Result<Observation, PluginError> {
     let spec = &record.spec;
     let listing = instance.list(&tags::of_group(&spec.id), false).await.map_err(plugin_error)?;
     let mut observation = Observation {
@@ -38,29 +34,50 @@ pub(crate) async fn look(
         instances: listing.instances,
         complete: listing.complete,
         findings: listing.findings,
-        health: BTreeMap::new(),
+        ranking: None,
     };
+    let properties = &spec.properties;
     let live = observation.instances.iter().filter(|it| it.state.is_live()).count();
-    let judged = record.goal == Goal::Keep && live >= spec.properties.allocation.len() && live > 0;
-    if !judged {
-        observation.health = before.map(|it| it.health.clone()).unwrap_or_default();
-    } else {
-        match flavor.health(&spec.properties.flavor.properties, &observation.instances).await {
-            Ok(reports) => {
-                let ids = observation.instances.iter().map(|it| it.id.clone());
-                observation.health = ids.zip(reports).collect();
-            }
-            // None could be judged: all are unknown, which is a reason to wait and never one to act.
-            Err(error) => {
-                let message = chain(&error);
-                tracing::warn!(group = spec.id, "the health of its instances cannot be told: {message}");
-                let unknown = HealthReport { message, ..HealthReport::default() };
-                let running = observation.instances.iter().filter(|it| it.state == InstanceState::Running);
-                observation.health = running.map(|it| (it.id.clone(), unknown.clone())).collect();
-            }
+    if properties.removal.order() == VictimOrder::Plugin && live > properties.allocation.len() {
+        match flavor.removal_order(&properties.flavor.properties, &observation.instances).await {
+            Ok(ranking) => observation.ranking = Some(ranking),
+            Err(error) => tracing::warn!(group = spec.id, "its instances cannot be ranked: {}", chain(&error)),
         }
     }
-    Ok(Look { observation, judged })
+    Ok(observation)
+}
+
+/// Judge the health of the running instances, some at a time. Where a call fails, the instances in it are unknown, which is
+/// a reason to wait and never one to act.
+pub(crate) async fn judge(
+    record: &GroupRecord,
+    flavor: &FlavorPlugin,
+    seen: Arc<Observation>,
+) -> Vec<(String, HealthReport)> {
+    let group = &record.spec.id;
+    let properties = &record.spec.properties.flavor.properties;
+    let all_run = seen.instances.iter().all(|it| it.state == InstanceState::Running);
+    let copied: Vec<Instance>;
+    let running: &[Instance] = if all_run {
+        &seen.instances
+    } else {
+        copied = seen.instances.iter().filter(|it| it.state == InstanceState::Running).cloned().collect();
+        &copied
+    };
+    let batches = running.chunks(BATCH).map(|batch| async move {
+        match flavor.health(properties, batch).await {
+            Ok(reports) => batch.iter().map(|it| it.id.clone()).zip(reports).collect::<Vec<_>>(),
+            Err(error) => {
+                let message = chain(&error);
+                tracing::warn!(group, "the health of {} instances cannot be told: {message}", batch.len());
+                let unknown = HealthReport { message, ..HealthReport::default() };
+                batch.iter().map(|it| (it.id.clone(), unknown.clone())).collect()
+            }
+        }
+    });
+    // One batch is most of the time all there is, and needs no machinery.
+    let batches: Vec<_> = batches.collect();
+    stream::iter(batches).buffered(BATCHES).concat().await
 }
 
 /// A failed call as the planner understands it: what the plugin said, or else that its effect is unknown.

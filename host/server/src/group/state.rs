@@ -1,26 +1,31 @@
 //! How a group stands: what its task publishes after each pass, and how that is shown.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use homeostat_core::hash::config_hash;
-use homeostat_core::ledger::Ledger;
-use homeostat_core::observed::{Health, Instance, InstanceState, Observation};
-use homeostat_core::plan::{Goal, Report};
+use homeostat_core::ledger::{Retries, Rollout};
+use homeostat_core::machine::Machine;
+use homeostat_core::observed::{Health, HealthReport, Instance, InstanceState, Observation};
+use homeostat_core::plan::{Reason, Report};
+use homeostat_core::record::{Goal, GroupRecord};
 use homeostat_core::time::Timestamp;
 
-use crate::store::GroupRecord;
-use crate::view::{GroupSummary, GroupView, InstanceView, Progress};
+use crate::view::{GroupSummary, GroupView, InstanceView, Progress, RetryView, RevisionView, RolloutView, Why};
 
 /// How a group stands.
 #[derive(Clone)]
 pub(crate) struct State {
     pub(crate) record: Arc<GroupRecord>,
-    pub(crate) hash: Arc<str>,
     /// The last look; none before the first.
     pub(crate) observation: Option<Arc<Observation>>,
+    /// The health of its instances, in their order.
+    pub(crate) health: Arc<[HealthReport]>,
     pub(crate) report: Report,
     pub(crate) progress: Progress,
+    /// The revisions that were stable.
+    pub(crate) stable: BTreeSet<u64>,
+    rollout: Option<RolloutView>,
+    retries: Retries,
     /// Names being made that the list does not show, with their slots and identities.
     creating: Vec<(String, u32, Option<String>, Timestamp)>,
     removing: BTreeSet<String>,
@@ -28,25 +33,36 @@ pub(crate) struct State {
 
 impl State {
     /// A group that was not looked at yet.
-    pub(crate) fn new(record: GroupRecord) -> Self {
-        let properties = &record.spec.properties;
-        let hash = config_hash(&properties.instance, &properties.flavor);
+    pub(crate) fn new(record: Arc<GroupRecord>) -> Self {
         let mut report = Report::default();
-        report.counts.desired = properties.allocation.len();
+        report.counts.desired = record.spec.properties.allocation.len();
         Self {
-            hash: hash.into(),
-            record: Arc::new(record),
+            record,
             observation: None,
+            health: Arc::new([]),
             report,
             progress: Progress::default(),
+            stable: BTreeSet::new(),
+            rollout: None,
+            retries: Retries::new(),
             creating: Vec::new(),
             removing: BTreeSet::new(),
         }
     }
 
-    /// Take over what the ledger says is under way.
-    pub(crate) fn note(&mut self, ledger: &Ledger) {
+    /// Take over what the machine knows.
+    pub(crate) fn note(&mut self, machine: &Machine) {
+        let ledger = machine.ledger();
+        self.observation = machine.observation().cloned();
+        self.health = ledger.tracks.iter().map(|it| it.health.clone()).collect();
+        self.stable.clone_from(&ledger.memory.stable);
+        self.rollout = ledger.memory.rollout.as_ref().map(|it| rollout(it, machine));
+        self.retries.clone_from(&ledger.memory.retries);
         self.removing = ledger.removing.keys().cloned().collect();
+        if ledger.creating.is_empty() {
+            self.creating = Vec::new();
+            return;
+        }
         let listed: BTreeSet<&str> =
             self.observation.iter().flat_map(|it| &it.instances).map(|it| it.name.as_str()).collect();
         self.creating = ledger
@@ -72,6 +88,7 @@ impl State {
             goal: self.record.goal,
             report: self.report.clone(),
             status: self.status(),
+            rollout: self.rollout.clone(),
         }
     }
 
@@ -92,10 +109,9 @@ impl State {
     }
 
     pub(crate) fn view(&self) -> GroupView {
-        let mut instances: Vec<InstanceView> = self
-            .observation
-            .iter()
-            .flat_map(|it| it.instances.iter().map(|instance| self.instance(it, instance)))
+        let listed = self.observation.iter().flat_map(|it| it.instances.iter().enumerate());
+        let mut instances: Vec<InstanceView> = listed
+            .map(|(index, instance)| self.instance(self.health.get(index), instance))
             .chain(self.creating.iter().map(|(name, slot, logical_id, since)| InstanceView {
                 id: String::new(),
                 name: name.clone(),
@@ -106,27 +122,51 @@ impl State {
                 message: "being made".into(),
                 current: true,
                 removing: false,
+                protected: false,
                 created_at: Some(*since),
                 addresses: Vec::new(),
-                tags: Default::default(),
+                tags: BTreeMap::new(),
             }))
             .collect();
         instances.sort_by(|a, b| {
             (a.slot.unwrap_or(u32::MAX), &a.id, &a.name).cmp(&(b.slot.unwrap_or(u32::MAX), &b.id, &b.name))
         });
+        let revision = |it: &homeostat_core::record::Config| RevisionView {
+            revision: it.revision,
+            hash: it.hash.clone(),
+            at: it.at,
+            stable: self.stable.contains(&it.revision),
+            rollback_of: it.rollback_of,
+        };
+        let retry = |(slot, it): (&homeostat_core::ledger::SlotKey, &homeostat_core::ledger::Retry)| RetryView {
+            slot: slot.to_string(),
+            failures: it.failures,
+            last: it.last,
+        };
         GroupView {
             summary: self.summary(),
-            config_hash: self.hash.to_string(),
+            config_hash: self.record.config().hash.clone(),
             observed_at: self.observation.as_ref().map(|it| it.started),
-            waiting: self.report.waiting.iter().map(ToString::to_string).collect(),
+            waiting: self.report.waiting.iter().map(why).collect(),
+            revisions: self.record.configs.iter().map(revision).collect(),
+            retries: self.retries.iter().map(retry).collect(),
             instances,
             progress: self.progress,
             findings: self.observation.as_ref().map(|it| it.findings.clone()).unwrap_or_default(),
         }
     }
 
-    fn instance(&self, observed: &Observation, instance: &Instance) -> InstanceView {
-        let health = observed.health.get(&instance.id);
+    /// How a listed instance stands, in a few words.
+    pub(crate) fn instance_status(&self, id: &str) -> Option<String> {
+        let seen = self.observation.as_ref()?;
+        let (index, instance) = seen.instances.iter().enumerate().find(|(_, it)| it.id == id)?;
+        let view = self.instance(self.health.get(index), instance);
+        let spec = if view.current { "up to date" } else { "out of date" };
+        let going = if view.removing { ", being destroyed" } else { "" };
+        Some(format!("{}, {}, {spec}{going}", view.state.name(), view.health.name()))
+    }
+
+    fn instance(&self, health: Option<&HealthReport>, instance: &Instance) -> InstanceView {
         let message = match health {
             _ if !instance.message.is_empty() => instance.message.clone(),
             Some(report) => report.message.clone(),
@@ -140,11 +180,32 @@ impl State {
             state: instance.state,
             health: health.map_or(Health::Unknown, |it| it.status),
             message,
-            current: instance.is_current(&self.hash),
+            current: instance.is_current(&self.record.config().hash),
             removing: self.removing.contains(&instance.id),
+            protected: self.record.protected.contains(&instance.id),
             created_at: instance.created_at_ms.map(Timestamp),
             addresses: instance.addresses.clone(),
             tags: instance.tags.clone(),
         }
+    }
+}
+
+fn why(reason: &Reason) -> Why {
+    Why { text: reason.to_string(), since: Some(reason.since), next: reason.next }
+}
+
+fn rollout(it: &Rollout, machine: &Machine) -> RolloutView {
+    let desired = machine.desired();
+    RolloutView {
+        revision: it.revision,
+        kind: it.kind,
+        status: it.status.clone(),
+        text: machine.rollout_in_words(),
+        since: it.since,
+        total: it.total,
+        ready: it.ready,
+        failed: it.failed,
+        last_failure: it.last_failure.clone(),
+        deadline: it.deadline(&desired.spec.properties.updating, desired.size()),
     }
 }

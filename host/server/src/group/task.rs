@@ -1,40 +1,34 @@
-//! The loop of one group: look, plan, verify, carry out, wait.
+//! The loop of one group: look, plan, write down, carry out, wait.
 //!
 //! It is level-triggered: a commit, a change in a watched directory, a timer and the end of the last step all lead to the
-//! same look, and what is done depends on what that look shows alone. Steps run beside the loop, so that a slow provider
-//! holds up neither a new commit nor the order to stop.
+//! same look, and what is done depends on what that look shows alone. All decisions are the [`Machine`]'s. Steps and
+//! judgements of health run beside the loop, so that neither a slow provider nor a slow flavor holds up a new commit or
+//! the order to stop.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::future::{BoxFuture, FutureExt, Shared};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use homeostat_core::execute::{Executor, Outcome};
-use homeostat_core::ledger::{CONFIRM_AFTER, Ledger};
-use homeostat_core::observed::{Instance, Observation};
+use homeostat_core::execute::Outcome;
+use homeostat_core::ledger::Ledger;
+use homeostat_core::machine::{Changes, Machine, Setting};
+use homeostat_core::observed::{HealthReport, Instance, Observation};
 use homeostat_core::outcome::{ErrorCode, PluginError};
-use homeostat_core::plan::{Desired, Goal, Report, Waiting, plan};
+use homeostat_core::plan::{Reason, Report, Waiting};
+use homeostat_core::record::{Goal, GroupRecord};
 use homeostat_core::step::{Action, Step};
-use homeostat_core::verify::verify;
+use homeostat_core::time::Timestamp;
 use tokio::sync::{Notify, mpsc, watch};
 
 use super::act::{Plugins, act};
-use super::observe::{Look, look};
-use super::{Context, Order, State};
+use super::observe::{judge, list};
+use super::pace::Pace;
+use super::{Context, ControlFailure, Order, State, Wish};
 use crate::event::What;
-use crate::store::GroupRecord;
+use crate::store::{StoredGroup, Write};
 
-/// Looks that changes keep leading to take at most one part in so many of the time.
-const DUTY: u32 = 4;
-/// So many looks may follow each other closely before that holds.
-const EAGER: u32 = 4;
-/// Periodic looks take at most one part in so many of the time.
-const IDLE_DUTY: u32 = 500;
-/// And are at most so many times as far apart as they should be: a provider may be slow without costing the host anything.
-const LONGEST_REST: u32 = 30;
-/// The first and the longest wait between looks at a group on which somebody else works.
-const POLL: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
 /// How often the progress of a long plan is published.
 const PROGRESS: Duration = Duration::from_millis(50);
 /// Publishing progress takes at most one part in so many of the time.
@@ -44,33 +38,25 @@ const PLUGIN_RETRY: Duration = Duration::from_secs(5);
 
 /// What came of trying to look.
 enum Looked {
-    Seen(Look, Plugins),
+    Seen(Observation, Plugins, Duration),
     ListFailed(PluginError),
     PluginMissing(String),
 }
 
+/// Judgements, and when they were asked for.
+type Judged = (Vec<(String, HealthReport)>, Timestamp);
+
 struct Task {
-    record: Arc<GroupRecord>,
-    desired: Desired,
     context: Context,
+    machine: Machine,
     publish: watch::Sender<Arc<State>>,
     state: State,
-    ledger: Ledger,
-    executor: Executor,
     plugins: Option<Plugins>,
     /// Instances that steps which have not begun will destroy, by id, as they were last seen.
     victims: HashMap<String, Instance>,
-    look_at: Instant,
-    poll: Duration,
-    /// When the last look ended, and how long it took.
-    looked_at: Instant,
-    cost: Duration,
-    /// Before this, a change leads to no look: looks must not take all of the time.
-    rested: Instant,
-    /// Looks that followed each other closely.
-    streak: u32,
-    /// Something changed since the look under way began.
-    dirty: bool,
+    pace: Pace,
+    /// A look has ended since health was last asked.
+    fresh: bool,
     stopping: bool,
     /// The group stands otherwise than was published last.
     unpublished: bool,
@@ -79,23 +65,26 @@ struct Task {
 }
 
 pub(super) async fn run(
-    record: GroupRecord,
+    group: StoredGroup,
+    restored: bool,
     context: Context,
     mut inbox: mpsc::Receiver<Order>,
     wake: Arc<Notify>,
     publish: watch::Sender<Arc<State>>,
 ) {
-    let mut task = Task::new(record, context, publish);
+    let mut task = Task::new(group, restored, context, publish);
     let mut running: FuturesUnordered<BoxFuture<'static, (Step, Outcome)>> = FuturesUnordered::new();
     let mut looking: Option<BoxFuture<'static, (Looked, Instant)>> = None;
+    let mut judging: Option<BoxFuture<'static, Judged>> = None;
     loop {
-        if !task.stopping && looking.is_none() && Instant::now() >= task.look_at {
-            task.dirty = false;
+        if !task.stopping && looking.is_none() && Instant::now() >= task.pace.look_at() {
+            task.pace.begin();
             looking = Some(task.look());
         }
-        while let Some(step) = task.start() {
-            running.push(step);
+        if judging.is_none() {
+            judging = task.judge();
         }
+        running.extend(task.start());
         // Steps come first: what they lead to is waited for, and a picture of it is only looked at.
         if task.unpublished {
             task.publish();
@@ -103,15 +92,14 @@ pub(super) async fn run(
         if task.stopping && running.is_empty() {
             break;
         }
+        let health_at = task.health_at().filter(|_| judging.is_none());
         tokio::select! {
             biased;
             order = inbox.recv() => {
                 // A look at what the old spec wanted is of no use.
-                looking = None;
-                match order {
-                    Some(Order::Adopt(record)) => task.adopt(*record),
-                    Some(Order::Retry) => task.retry(),
-                    Some(Order::Stop) | None => task.stop(),
+                if task.order(order.unwrap_or(Order::Stop)) {
+                    looking = None;
+                    judging = None;
                 }
             }
             Some((step, outcome)) = running.next(), if !running.is_empty() => {
@@ -119,69 +107,131 @@ pub(super) async fn run(
                 while let Some(Some((step, outcome))) = running.next().now_or_never() {
                     task.finished(&step, outcome);
                 }
+                task.write();
             }
             (looked, began) = async { looking.as_mut().expect("guarded").await }, if looking.is_some() => {
                 looking = None;
                 task.looked(looked, began);
             }
-            () = wake.notified(), if !task.stopping => task.woken(looking.is_some()),
-            () = tokio::time::sleep_until(task.look_at.into()), if looking.is_none() && !task.stopping => {}
+            (reports, at) = async { judging.as_mut().expect("guarded").await }, if judging.is_some() => {
+                judging = None;
+                task.judged(&reports, at);
+            }
+            () = wake.notified(), if !task.stopping => task.pace.woken(looking.is_some() || !task.machine.executor().is_idle()),
+            () = tokio::time::sleep_until(task.pace.look_at().into()), if looking.is_none() && !task.stopping => {}
+            () = tokio::time::sleep_until(health_at.unwrap_or_else(Instant::now).into()), if health_at.is_some() => {}
         }
     }
 }
 
 impl Task {
-    fn new(record: GroupRecord, context: Context, publish: watch::Sender<Arc<State>>) -> Self {
-        let state = State::new(record);
-        let now = Instant::now();
+    fn new(group: StoredGroup, restored: bool, context: Context, publish: watch::Sender<Arc<State>>) -> Self {
+        let now = context.clock.now();
+        let StoredGroup { record, memory, intents } = group;
+        let record = Arc::new(record);
+        let setting = Setting {
+            parallel: context.parallel,
+            host: context.self_instance.clone(),
+            list_lag: list_lag(&record, &context),
+        };
+        let ledger = Ledger::restore(intents, memory, now);
         Self {
-            record: Arc::clone(&state.record),
-            desired: desired(&state),
-            executor: Executor::new(context.parallel),
+            state: State::new(Arc::clone(&record)),
+            machine: Machine::new(record, ledger, setting, restored, now),
+            pace: Pace::new(context.resync, context.load.clone()),
             context,
             publish,
-            state,
-            ledger: Ledger::default(),
             plugins: None,
             victims: HashMap::new(),
-            look_at: now,
-            poll: POLL.0,
-            looked_at: now,
-            cost: Duration::ZERO,
-            rested: now,
-            streak: 0,
-            dirty: false,
+            fresh: false,
             stopping: false,
             unpublished: false,
-            progress_at: now,
+            progress_at: Instant::now(),
         }
     }
 
-    fn adopt(&mut self, record: GroupRecord) {
-        let mut state = State::new(record);
-        state.observation = self.state.observation.take();
-        self.state = state;
-        self.record = Arc::clone(&self.state.record);
-        self.desired = desired(&self.state);
-        self.executor.clear();
-        self.retry();
-        self.unpublished = true;
+    /// Take an order. Answers whether what is being looked at is of no use any more.
+    fn order(&mut self, order: Order) -> bool {
+        match order {
+            Order::Adopt(record) => {
+                let record = Arc::from(record);
+                self.machine.adopt(Arc::clone(&record));
+                let mut state = State::new(record);
+                state.observation = self.state.observation.take();
+                state.health = std::mem::take(&mut self.state.health);
+                self.state = state;
+                self.unpublished = true;
+                self.hurry();
+                true
+            }
+            Order::Retry => {
+                self.machine.retry();
+                self.hurry();
+                true
+            }
+            Order::Control(control, reply) => {
+                self.control(control, reply);
+                false
+            }
+            // An error says that nobody waits for the answer any more.
+            Order::Why(instance, reply) => {
+                let _ = reply.send(self.why(instance.as_deref()));
+                false
+            }
+            Order::Ledger(reply) => {
+                let _ = reply.send(self.machine.ledger().clone());
+                false
+            }
+            Order::Stop => {
+                self.machine.stop();
+                self.stopping = true;
+                true
+            }
+        }
     }
 
-    fn retry(&mut self) {
-        self.ledger.forget_failures();
-        self.poll = POLL.0;
-        self.look_at = Instant::now();
+    fn hurry(&mut self) {
+        self.pace.hurry();
+        self.pace.now();
     }
 
-    fn stop(&mut self) {
-        self.executor.clear();
-        self.stopping = true;
+    fn control(
+        &mut self,
+        control: homeostat_core::machine::Control,
+        reply: tokio::sync::oneshot::Sender<Result<String, ControlFailure>>,
+    ) {
+        let now = self.context.clock.now();
+        match self.machine.control(control, now) {
+            Err(refused) => drop(reply.send(Err(ControlFailure::Refused(refused)))),
+            Ok(text) => {
+                tracing::info!(group = self.group(), "{text}");
+                self.event(|| What::Control { text: text.clone() });
+                let changes = self.changes();
+                let durable = self.context.journal.flush(changes);
+                self.machine.replan(now, fastrand::u64(..));
+                self.replanned();
+                self.hurry();
+                tokio::spawn(async move {
+                    let answer = durable.await.map(|()| text);
+                    let _ = reply.send(answer.map_err(|it| ControlFailure::Unwritten(crate::error::chain(&it))));
+                });
+            }
+        }
+    }
+
+    fn why(&self, instance: Option<&str>) -> Option<(String, Vec<homeostat_core::machine::Explanation>)> {
+        match instance {
+            Some(instance) => self.machine.why_instance(instance, self.context.clock.now()),
+            None => Some((self.group().to_owned(), self.machine.why())),
+        }
+    }
+
+    fn group(&self) -> &str {
+        &self.machine.record().spec.id
     }
 
     fn look(&self) -> BoxFuture<'static, (Looked, Instant)> {
-        let (record, context) = (Arc::clone(&self.record), self.context.clone());
-        let before = self.state.observation.clone();
+        let (record, context) = (Arc::clone(self.machine.record()), self.context.clone());
         Box::pin(async move {
             let began = Instant::now();
             let plugins = match plugins(&record, &context).await {
@@ -189,8 +239,8 @@ impl Task {
                 Err(message) => return (Looked::PluginMissing(message), began),
             };
             let started = context.clock.now();
-            let looked = match look(&record, &plugins.instance, &plugins.flavor, before, started).await {
-                Ok(seen) => Looked::Seen(seen, plugins),
+            let looked = match list(&record, &plugins.instance, &plugins.flavor, started).await {
+                Ok(seen) => Looked::Seen(seen, plugins, list_lag(&record, &context)),
                 Err(error) => Looked::ListFailed(error),
             };
             (looked, began)
@@ -198,82 +248,116 @@ impl Task {
     }
 
     fn looked(&mut self, looked: Looked, began: Instant) {
-        let rest = began.saturating_duration_since(self.looked_at);
-        self.streak = if rest < self.cost * DUTY { self.streak.saturating_add(1) } else { 0 };
-        self.looked_at = Instant::now();
-        self.cost = self.looked_at - began;
-        let now = self.context.clock.now();
-        let report = match looked {
-            Looked::Seen(Look { observation, judged }, plugins) => {
+        self.pace.end(began);
+        let (now, entropy) = (self.context.clock.now(), fastrand::u64(..));
+        match looked {
+            Looked::Seen(observation, plugins, list_lag) => {
                 self.plugins = Some(plugins);
-                self.ledger.absorb(&observation, &self.desired.hash);
-                if judged {
-                    self.ledger.absorb_health(&observation);
-                }
-                self.state.observation = Some(Arc::new(observation));
-                self.plan()
+                self.machine.set_list_lag(list_lag);
+                self.machine.observed(observation, now, entropy);
+                self.fresh = true;
+                self.replanned();
             }
             Looked::ListFailed(error) => {
-                self.ledger.observation_failed(error, now, fastrand::u64(..));
-                self.plan()
+                self.machine.observation_failed(error, now, entropy);
+                self.replanned();
             }
             Looked::PluginMissing(message) => {
-                self.executor.clear();
-                let waiting = vec![Waiting::PluginMissing { message }];
-                Report { converged: false, counts: self.state.report.counts, waiting }
+                self.machine.stop();
+                let next = Some(now.after(PLUGIN_RETRY));
+                let waiting = vec![Reason { waiting: Waiting::PluginMissing { message }, since: now, next }];
+                let counts = self.state.report.counts;
+                self.pace.schedule(Some(Instant::now() + PLUGIN_RETRY), false);
+                self.report(Report { converged: false, counts, waiting });
             }
-        };
-        self.schedule(&report);
-        self.report(report);
-        if self.desired.goal == Goal::Destroy && self.state.is_converged() {
-            // Full only when the host is busy with another such group; the next look says it again.
-            let _ = self.context.gone.try_send((self.record.spec.id.clone(), self.record.revision));
         }
     }
 
-    fn plan(&mut self) -> Report {
+    /// When health is due although no look is.
+    fn health_at(&self) -> Option<Instant> {
+        if self.stopping || self.plugins.is_none() || self.machine.desired().goal == Goal::Destroy {
+            return None;
+        }
+        let healing = &self.machine.desired().spec.properties.healing;
+        // What the operator asked for holds; the default leaves room to a host of many groups.
+        let interval = healing.interval.unwrap_or_else(|| healing.interval().max(self.pace.rest()));
+        self.machine.judged_at().map(|at| self.context.clock.instant(at.after(interval)))
+    }
+
+    /// Ask for the health of the instances, if it is time to.
+    fn judge(&mut self) -> Option<BoxFuture<'static, Judged>> {
         let now = self.context.clock.now();
-        let empty;
-        let observation: &Observation = match &self.state.observation {
-            Some(seen) => seen,
-            None => {
-                empty = Observation::default();
-                &empty
-            }
-        };
-        let (plan, mut report) = plan(&self.desired, observation, &self.ledger, now, fastrand::u64(..));
-        if let Err(violation) = verify(&self.desired, observation, &self.ledger, &plan) {
-            tracing::error!(
-                group = self.record.spec.id,
-                "the plan broke a safety rule and was thrown away: {violation}"
-            );
-            report.waiting.push(Waiting::PlanRefused { rule: violation.to_string() });
-            report.converged = false;
-            self.executor.clear();
-            return report;
+        let due = std::mem::take(&mut self.fresh) || self.health_at().is_some_and(|at| Instant::now() >= at);
+        if !due || self.stopping || !self.machine.wants_health(now) {
+            return None;
         }
-        if !plan.steps.is_empty() {
-            self.announce(&plan.steps);
-            self.poll = POLL.0;
-        }
-        let doomed: HashSet<&str> = plan
-            .steps
-            .iter()
+        let flavor = self.plugins.as_ref()?.flavor.clone();
+        let (record, seen) = (Arc::clone(self.machine.record()), Arc::clone(self.machine.observation()?));
+        Some(Box::pin(async move { (judge(&record, &flavor, seen).await, now) }))
+    }
+
+    fn judged(&mut self, reports: &[(String, HealthReport)], at: Timestamp) {
+        self.machine.judged(reports, at, self.context.clock.now(), fastrand::u64(..));
+        self.replanned();
+    }
+
+    /// The machine has planned anew.
+    fn replanned(&mut self) {
+        self.write();
+        let machine = &self.machine;
+        let doomed: HashSet<&str> = machine
+            .executor()
+            .queued()
             .filter(|it| matches!(it.action, Action::Destroy(_)))
             .map(|it| it.action.subject())
             .collect();
-        let victims = observation.instances.iter().filter(|it| doomed.contains(it.id.as_str()));
+        let seen = machine.observation().filter(|_| !doomed.is_empty());
+        let victims = seen.iter().flat_map(|it| &it.instances).filter(|it| doomed.contains(it.id.as_str()));
         self.victims = victims.map(|it| (it.id.clone(), it.clone())).collect();
-        self.state.progress.total = plan.steps.len() + self.executor.running();
+        let waiting = machine.executor().queued().count();
+        if waiting > 0 {
+            self.announce();
+            self.pace.hurry();
+        }
+        self.state.progress.total = waiting + self.machine.executor().running();
         self.state.progress.done = 0;
-        self.executor.adopt(plan);
-        report
+        if let Some(violation) = self.machine.report().waiting.iter().find_map(|it| match &it.waiting {
+            Waiting::PlanRefused { rule } => Some(rule),
+            _ => None,
+        }) {
+            tracing::error!(group = self.group(), "the plan broke a safety rule and was thrown away: {violation}");
+        }
+        let idle = self.machine.executor().is_idle();
+        let due = self.machine.next_turn().filter(|_| idle).map(|at| self.context.clock.instant(at));
+        self.pace.schedule(due, idle && self.machine.is_restless());
+        let mut report = self.machine.report().clone();
+        if let Some(trouble) = self.context.journal.trouble() {
+            let message = crate::error::chain(&*trouble.error);
+            report.waiting.push(Reason { waiting: Waiting::StoreFailed { message }, since: trouble.since, next: None });
+        }
+        self.report(report);
+        self.wish();
     }
 
-    fn announce(&self, steps: &[Step]) {
-        let count = |wanted: fn(&Action) -> bool| steps.iter().filter(|it| wanted(&it.action)).count();
+    /// Ask the host for what only it can do.
+    fn wish(&self) {
+        let now = self.context.clock.now();
+        let wish = match self.machine.rolled_back(now) {
+            Some(record) => Wish::RollBack(Box::new(record)),
+            None if self.machine.desired().goal == Goal::Destroy && self.state.is_converged() => {
+                Wish::Forget { group: self.group().to_owned(), revision: self.machine.record().revision }
+            }
+            None => return,
+        };
+        // Full only when the host is busy with others'; the next look says it again.
+        let _ = self.context.wishes.try_send(wish);
+    }
+
+    fn announce(&self) {
+        let count =
+            |wanted: fn(&Action) -> bool| self.machine.executor().queued().filter(|it| wanted(&it.action)).count();
         tracing::info!(
-            group = self.record.spec.id,
+            group = self.group(),
             provision = count(|it| matches!(it, Action::Provision(_))),
             destroy = count(|it| matches!(it, Action::Destroy(_))),
             label = count(|it| matches!(it, Action::Label(_))),
@@ -281,85 +365,62 @@ impl Task {
         );
     }
 
-    /// When to look next, where nothing wakes the loop before.
-    fn schedule(&mut self, report: &Report) {
-        let now = Instant::now();
-        let resync = self.context.resync;
-        let mut next = now + resync.max(self.cost * IDLE_DUTY).min(resync * LONGEST_REST);
-        if self.executor.is_idle() && !report.converged {
-            let clock = self.context.clock;
-            let mut polls = report.waiting.is_empty();
-            for reason in &report.waiting {
-                let at = match reason {
-                    Waiting::ListFailed { until, .. } | Waiting::Backoff { until, .. } => {
-                        until.map(|it| clock.instant(it))
-                    }
-                    Waiting::ConfirmingEmpty { since, .. } => Some(clock.instant(since.after(CONFIRM_AFTER))),
-                    Waiting::PluginMissing { .. } => Some(now + PLUGIN_RETRY),
-                    Waiting::Stray { .. } | Waiting::Foreign { .. } | Waiting::PlanRefused { .. } => None,
-                    Waiting::Incomplete
-                    | Waiting::UnderWay { .. }
-                    | Waiting::RollAfterMotion { .. }
-                    | Waiting::RollAwaitsHealth { .. }
-                    | Waiting::IdentityHeld { .. }
-                    | Waiting::NotHealthy { .. } => {
-                        polls = true;
-                        None
-                    }
-                };
-                next = at.map_or(next, |at| next.min(at.max(now)));
-            }
-            if polls {
-                // Somebody else is at work: look soon, then ever less often, and never all the time.
-                next = next.min(now + self.poll.max(self.cost * DUTY));
-                self.poll = (self.poll * 2).min(POLL.1);
-            }
+    /// Begin as many steps as may begin. Their intents are durable before their calls are made.
+    fn start(&mut self) -> Vec<BoxFuture<'static, (Step, Outcome)>> {
+        let Some(plugins) = self.plugins.clone() else { return Vec::new() };
+        let now = self.context.clock.now();
+        let steps: Vec<Step> = std::iter::from_fn(|| self.machine.start(now)).collect();
+        if steps.is_empty() {
+            return Vec::new();
         }
-        self.rested = if self.streak < EAGER { now } else { now + self.cost * DUTY };
-        if self.dirty {
-            next = next.min(self.rested);
-        }
-        self.look_at = next;
+        let changes = self.changes();
+        let durable = self.context.journal.flush(changes).boxed().shared();
+        steps.into_iter().map(|step| self.carry_out(step, plugins.clone(), durable.clone())).collect()
     }
 
-    fn woken(&mut self, looking: bool) {
-        self.dirty = true;
-        // Steps under way are what changes the most; their end leads to a look anyway.
-        if !looking && self.executor.is_idle() {
-            self.look_at = self.look_at.min(self.rested);
-        }
-    }
-
-    fn start(&mut self) -> Option<BoxFuture<'static, (Step, Outcome)>> {
-        let plugins = self.plugins.clone()?;
-        let step = self.executor.start(&mut self.ledger, self.context.clock.now())?;
+    fn carry_out(
+        &mut self,
+        step: Step,
+        plugins: Plugins,
+        durable: Shared<BoxFuture<'static, Result<(), crate::store::JournalError>>>,
+    ) -> BoxFuture<'static, (Step, Outcome)> {
         self.event(|| What::StepStarted { step: step.clone() });
-        let record = Arc::clone(&self.record);
+        let record = Arc::clone(self.machine.record());
         let victim = match &step.action {
             Action::Destroy(it) => self.victims.remove(&it.id),
             _ => None,
         };
-        // Both calls of a step run where the guests do, which spares them the way between threads.
+        // All calls of a step run where the guests do, which spares them the way between threads.
         let acting = step.clone();
-        let acted = self
-            .context
-            .registry
-            .runtime()
-            .beside_guests(async move { act(&plugins, &record, &acting, victim.as_ref()).await });
-        Some(Box::pin(async move {
+        let acted = self.context.registry.runtime().beside_guests(async move {
+            if let Err(error) = durable.await {
+                let message = format!(
+                    "it was not begun, because that could not be written down: {}",
+                    crate::error::chain(&error)
+                );
+                return Outcome::Failed(PluginError {
+                    code: ErrorCode::Unavailable,
+                    message,
+                    path: None,
+                    retry_after: None,
+                });
+            }
+            act(&plugins, &record, &acting, victim.as_ref()).await
+        });
+        Box::pin(async move {
             let outcome = acted.await.unwrap_or_else(|| {
                 let message = "the host failed while it carried out this step; please report this".into();
                 Outcome::Unknown(PluginError { code: ErrorCode::Internal, message, path: None, retry_after: None })
             });
             (step, outcome)
-        }))
+        })
     }
 
     fn finished(&mut self, step: &Step, outcome: Outcome) {
         let now = self.context.clock.now();
-        self.executor.finish(step, &outcome, &mut self.ledger, now, fastrand::u64(..));
+        self.machine.finish(step, &outcome, now, fastrand::u64(..));
         self.state.progress.done += 1;
-        let (group, subject, work) = (&self.record.spec.id, step.action.subject(), step.action.work());
+        let (group, subject, work) = (self.group(), step.action.subject(), step.action.work());
         match outcome {
             Outcome::Done => {
                 tracing::debug!(group, instance = subject, why = step.why, "{work}: done");
@@ -370,21 +431,48 @@ impl Task {
                 self.event(|| What::StepFailed { step: step.clone(), error });
             }
         }
-        if self.executor.is_idle() {
+        if self.machine.executor().is_idle() {
             self.state.progress = Default::default();
-            self.look_at = Instant::now();
+            self.pace.now();
         } else if Instant::now() >= self.progress_at {
             self.unpublished = true;
         }
     }
 
+    /// Have what changed written down, without waiting for it.
+    fn write(&mut self) {
+        let changes = self.changes();
+        if !changes.is_empty() {
+            self.context.journal.write(changes);
+        }
+    }
+
+    /// What changed, as it is to be written; what happened is told.
+    fn changes(&mut self) -> Vec<Write> {
+        let Changes { intents, memory, turns, vanished } = self.machine.take_changes();
+        for turn in turns {
+            tracing::info!(group = self.group(), "rollout: {turn:?}");
+            self.event(|| What::Rollout { turn });
+        }
+        if !vanished.is_empty() {
+            self.event(|| What::Vanished { names: vanished });
+        }
+        let group = self.group();
+        let intents = intents.into_iter().map(|(key, intent)| Write::Intent { group: group.to_owned(), key, intent });
+        let memory = memory.map(|memory| Write::Memory { group: group.to_owned(), memory });
+        intents.chain(memory).collect()
+    }
+
     fn report(&mut self, report: Report) {
         let before = &self.state.report;
-        if before.converged != report.converged || before.waiting != report.waiting {
-            let group = &self.record.spec.id;
+        let same =
+            |a: &[Reason], b: &[Reason]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.waiting == b.waiting);
+        if before.converged != report.converged || !same(&before.waiting, &report.waiting) {
             match report.waiting.first() {
-                _ if report.converged => tracing::info!(group, instances = report.counts.actual, "converged"),
-                Some(reason) => tracing::info!(group, "waiting: {reason}"),
+                _ if report.converged => {
+                    tracing::info!(group = self.group(), instances = report.counts.actual, "converged");
+                }
+                Some(reason) => tracing::info!(group = self.group(), "waiting: {reason}"),
                 None => {}
             }
             self.event(|| What::Report { report: report.clone() });
@@ -396,8 +484,8 @@ impl Task {
     fn publish(&mut self) {
         let began = Instant::now();
         self.unpublished = false;
-        self.state.progress.running = self.executor.running();
-        self.state.note(&self.ledger);
+        self.state.progress.running = self.machine.executor().running();
+        self.state.note(&self.machine);
         self.publish.send_replace(Arc::new(self.state.clone()));
         // A large group's picture takes its time, which is taken from the work.
         let ended = Instant::now();
@@ -405,17 +493,14 @@ impl Task {
     }
 
     fn event(&self, what: impl FnOnce() -> What) {
-        self.context.events.publish(self.context.clock.now(), Some(&self.record.spec.id), what);
+        self.context.events.publish(self.context.clock.now(), Some(self.group()), what);
     }
 }
 
-fn desired(state: &State) -> Desired {
-    Desired {
-        spec: state.record.spec.clone(),
-        hash: state.hash.to_string(),
-        goal: state.record.goal,
-        condemned: state.record.condemned.clone(),
-    }
+/// How long the list of the group's plugin may lag.
+fn list_lag(record: &GroupRecord, context: &Context) -> Duration {
+    let plugin = &record.spec.properties.instance.plugin;
+    context.registry.find(plugin).map_or(Duration::ZERO, |it| it.spec.limits.list_lag)
 }
 
 /// The plugins of a group as they are registered now.

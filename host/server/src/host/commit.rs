@@ -8,8 +8,9 @@ use std::sync::PoisonError;
 
 use homeostat_core::hash::config_hash;
 use homeostat_core::observed::Instance;
-use homeostat_core::plan::{Goal, explain};
-use homeostat_core::spec::GroupSpec;
+use homeostat_core::plan::explain;
+use homeostat_core::record::{Goal, GroupRecord};
+use homeostat_core::spec::{Allocation, GroupSpec};
 use homeostat_core::tags;
 use tokio::sync::watch;
 
@@ -18,18 +19,29 @@ use crate::admit::{Admitted, admit, plugin_pointer};
 use crate::error::{HostError, chain};
 use crate::event::What;
 use crate::group::GroupHandle;
-use crate::store::{Change, GroupRecord, Snapshot};
-use crate::view::{CommitReply, CommitRequest, GroupCommit};
+use crate::store::{Change, Snapshot, StoredGroup};
+use crate::view::{CommitReply, CommitRequest, GroupCommit, PlanReply};
 
 /// How often a change is made anew when others come before it.
 const ATTEMPTS: usize = 10;
 
 /// What a commit would change.
 #[derive(Default)]
-struct Proposal {
-    reply: CommitReply,
+pub(super) struct Proposal {
+    pub(super) reply: CommitReply,
     changes: Vec<Change>,
-    records: Vec<GroupRecord>,
+    pub(super) records: Vec<GroupRecord>,
+}
+
+/// How a spec takes the place of the one in force.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Manner<'a> {
+    /// Instances to destroy, by id.
+    pub(super) condemned: Option<&'a BTreeSet<String>>,
+    /// Cattle may become pets, and back.
+    pub(super) convert: bool,
+    /// Nothing is to be changed, not even by a plugin that is asked something.
+    pub(super) pretend: bool,
 }
 
 fn contended() -> HostError {
@@ -44,13 +56,25 @@ impl Host {
     /// [`HostError::Document`] with all faults of the document, or why it does not fit the state things are in. Nothing
     /// was changed then.
     pub async fn commit(&self, request: &CommitRequest) -> Result<CommitReply, HostError> {
+        self.commit_planned(request, None).await
+    }
+
+    /// Commit a document; where it was planned before, only if nothing has moved since.
+    pub(super) async fn commit_planned(
+        &self,
+        request: &CommitRequest,
+        plan: Option<&PlanReply>,
+    ) -> Result<CommitReply, HostError> {
         for _ in 0..ATTEMPTS {
             // Plugins may take their time, so nobody else is kept waiting meanwhile.
             let base = self.0.state.lock().await.clone();
             let admitted = admit(request, &self.0.registry).await?;
-            let proposal = self.propose(&base, &admitted).await?;
+            let proposal = self.propose(&base, &admitted, request).await?;
             if request.pretend {
                 return Ok(proposal.reply);
+            }
+            if let Some(plan) = plan {
+                self.check_fresh(plan, &base, &proposal, &admitted).await?;
             }
             let mut state = self.0.state.lock().await;
             if state.revision != base.revision {
@@ -69,7 +93,13 @@ impl Host {
     }
 
     /// What committing a document would change.
-    async fn propose(&self, base: &Snapshot, admitted: &Admitted) -> Result<Proposal, HostError> {
+    pub(super) async fn propose(
+        &self,
+        base: &Snapshot,
+        admitted: &Admitted,
+        request: &CommitRequest,
+    ) -> Result<Proposal, HostError> {
+        let manner = Manner { convert: request.convert, pretend: request.pretend, ..Manner::default() };
         let mut proposal = Proposal::default();
         let mut faults = Vec::new();
         for (name, (spec, plugin)) in &admitted.plugins {
@@ -80,7 +110,7 @@ impl Host {
             proposal.changes.push(Change::PutPlugin(name.clone(), spec.clone()));
         }
         for (index, group) in admitted.groups.iter().enumerate() {
-            match self.change(base, group.spec.clone(), &group.hash, BTreeSet::new()).await {
+            match self.change(base, group.spec.clone(), &group.hash, manner).await {
                 Ok((record, plan)) => {
                     let (id, revision) = (record.spec.id.clone(), record.revision);
                     proposal.reply.groups.push(GroupCommit { id, plan, revision });
@@ -103,31 +133,45 @@ impl Host {
         state: &Snapshot,
         spec: GroupSpec,
         hash: &str,
-        condemned: BTreeSet<String>,
+        manner: Manner<'_>,
     ) -> Result<(GroupRecord, String), HostError> {
-        let Some(old) = state.groups.get(&spec.id) else {
-            let plan = explain(None, &spec, hash, &[])?;
-            return Ok((GroupRecord { spec, revision: 1, goal: Goal::Keep, condemned }, plan));
+        let now = self.0.context.clock.now();
+        let Some(old) = state.groups.get(&spec.id).map(|it| &it.record) else {
+            let plan = explain(None, &spec, hash, &[], manner.convert)?;
+            return Ok((GroupRecord::new(spec, now), plan));
         };
         if old.goal == Goal::Destroy {
             let id = &spec.id;
             return Err(HostError::Conflict(format!("group {id} is being destroyed; commit it again when it is gone")));
         }
-        let instances = self.list(&old.spec).await?;
-        let plan = explain(Some(&old.spec), &spec, hash, &instances)?;
-        // What an operator condemned stays so until it is gone; ids are never used again.
-        let pending = old.condemned.iter().filter(|id| instances.iter().any(|it| &it.id == *id)).cloned();
-        let condemned: BTreeSet<String> = pending.chain(condemned).collect();
-        let changed = old.spec != spec || old.condemned != condemned;
-        let revision = old.revision + u64::from(changed);
-        Ok((GroupRecord { spec, revision, goal: Goal::Keep, condemned }, plan))
+        let instances = self.list(&old.spec, manner.pretend).await?;
+        let plan = explain(Some(&old.spec), &spec, hash, &instances, manner.convert)?;
+        let known = self.group(&spec.id)?;
+        let (was, is) = (&old.spec.properties.allocation, &spec.properties.allocation);
+        // Identities are given until all have one.
+        let converting = match (was, is) {
+            (Allocation::Size(_), Allocation::LogicalIds(_)) => true,
+            (Allocation::LogicalIds(_), Allocation::LogicalIds(_)) => old.converting && !known.is_converged(),
+            (_, Allocation::Size(_)) => false,
+        };
+        let mut record = old.commit(spec, &known.stable, now);
+        record.converting = converting;
+        // What an operator condemned or protected stays so until it is gone; ids are never used again.
+        let exists = |id: &&String| instances.iter().any(|it| &it.id == *id);
+        record.condemned =
+            old.condemned.iter().filter(exists).chain(manner.condemned.into_iter().flatten()).cloned().collect();
+        record.protected = old.protected.iter().filter(exists).cloned().collect();
+        if record != *old && record.revision == old.revision {
+            record.revision += 1;
+        }
+        Ok((record, plan))
     }
 
     /// Commit a spec that is made from the one in force.
     pub(super) async fn recommit(
         &self,
         id: &str,
-        condemned: BTreeSet<String>,
+        manner: Manner<'_>,
         edit: impl Fn(&GroupRecord) -> Result<GroupSpec, HostError>,
     ) -> Result<GroupCommit, HostError> {
         for _ in 0..ATTEMPTS {
@@ -140,7 +184,7 @@ impl Host {
                 answer.map_err(|error| HostError::Invalid(chain(&error)))?;
             }
             let hash = config_hash(&properties.instance, &properties.flavor);
-            let (record, plan) = self.change(&base, spec, &hash, condemned.clone()).await?;
+            let (record, plan) = self.change(&base, spec, &hash, manner).await?;
             let mut state = self.0.state.lock().await;
             if state.revision != base.revision {
                 continue;
@@ -154,18 +198,18 @@ impl Host {
     }
 
     /// A group's instances as its provider lists them now; where it does not answer, as it did last.
-    pub(super) async fn list(&self, spec: &GroupSpec) -> Result<Vec<Instance>, HostError> {
+    pub(super) async fn list(&self, spec: &GroupSpec, pretend: bool) -> Result<Vec<Instance>, HostError> {
         let failed =
             |reason: String| HostError::Conflict(format!("the instances of {} cannot be listed: {reason}", spec.id));
         let plugin = self.0.registry.get(&spec.properties.instance.plugin).await;
+        let wanted = tags::of_group(&spec.id);
         let answer = match plugin.as_ref().map(|it| it.as_instance()) {
-            Ok(Some(instance)) => {
-                let wanted = tags::of_group(&spec.id);
-                instance.list(&wanted, false).await.map(|it| it.instances).map_err(|it| chain(&it))
-            }
+            Ok(Some(instance)) if pretend => instance.read_only().list(&wanted, false).await.map_err(|it| chain(&it)),
+            Ok(Some(instance)) => instance.list(&wanted, false).await.map_err(|it| chain(&it)),
             Ok(None) => Err("its plugin is not an instance plugin".into()),
             Err(error) => Err(error.to_string()),
         };
+        let answer = answer.map(|it| it.instances);
         answer.or_else(|reason| {
             let seen = self.handle(&spec.id, |it| it.state().observation.clone()).flatten();
             seen.map(|it| it.instances.clone()).ok_or_else(|| failed(reason))
@@ -187,7 +231,8 @@ impl Host {
             match groups.get(&id) {
                 Some(handle) => handle.adopt(record),
                 None => {
-                    groups.insert(id, GroupHandle::start(record, self.0.context.clone()));
+                    let stored = StoredGroup::new(record);
+                    groups.insert(id, GroupHandle::start(stored, false, self.0.context.clone()));
                     return;
                 }
             }

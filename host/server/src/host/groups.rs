@@ -5,9 +5,10 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use homeostat_core::plan::Goal;
+use homeostat_core::record::Goal;
 use homeostat_core::spec::{Allocation, GroupSpec, MAX_GROUP_SIZE};
 
+use super::commit::Manner;
 use super::{Host, Until};
 use crate::error::HostError;
 use crate::store::Change;
@@ -46,7 +47,7 @@ impl Host {
             Err(_) if size < 0 => return Err(HostError::Invalid("size cannot be negative".into())),
             _ => return Err(HostError::Invalid(format!("size {size} is more than {MAX_GROUP_SIZE}"))),
         };
-        self.recommit(id, BTreeSet::new(), |record| {
+        self.recommit(id, Manner::default(), |record| {
             let mut spec = record.spec.clone();
             let Allocation::Size(current) = &mut spec.properties.allocation else {
                 return Err(HostError::Conflict("cannot set size if logic ids are explicitly set".into()));
@@ -100,14 +101,24 @@ impl Host {
             return Err(HostError::Invalid("no instance is named".into()));
         }
         let spec = self.inspect(id)?;
-        let listed = self.list(&spec).await?;
+        let listed = self.list(&spec, false).await?;
         let known: BTreeSet<&str> = listed.iter().map(|it| it.id.as_str()).collect();
         let unknown: Vec<&str> = condemned.iter().map(String::as_str).filter(|it| !known.contains(it)).collect();
         if !unknown.is_empty() {
             let names = unknown.join(", ");
             return Err(HostError::Invalid(format!("not in group {id}: {names}; nothing was destroyed")));
         }
-        self.recommit(id, condemned.clone(), |record| {
+        let protected = &self.group(id)?.record.protected;
+        let shielded: Vec<&str> = condemned.intersection(protected).map(String::as_str).collect();
+        if !shielded.is_empty() {
+            let names = shielded.join(", ");
+            return Err(HostError::Conflict(format!(
+                "protected: {names}; nothing was destroyed. `homeostat group unprotect {id} {}` allows it",
+                shielded.join(" ")
+            )));
+        }
+        let manner = Manner { condemned: Some(&condemned), ..Manner::default() };
+        self.recommit(id, manner, |record| {
             let mut spec = record.spec.clone();
             if let Allocation::Size(size) = &mut spec.properties.allocation {
                 // What was asked for before and is still there was subtracted then.

@@ -1,8 +1,11 @@
 //! The host: plugins, groups and the state they are remembered in.
 
 mod commit;
+mod events;
 mod groups;
+mod plan;
 mod plugins;
+mod rollout;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::DirBuilderExt;
@@ -12,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use homeostat_core::document::nearest;
-use homeostat_core::plan::Goal;
+use homeostat_core::record::{Goal, GroupRecord};
 use homeostat_core::time::Timestamp;
 use homeostat_runtime::{Runtime, RuntimeConfig};
 use tokio::sync::{broadcast, mpsc, watch};
@@ -20,9 +23,9 @@ use tokio::sync::{broadcast, mpsc, watch};
 use crate::clock::Clock;
 use crate::error::{HostError, OpenError, chain};
 use crate::event::{Event, Events, What};
-use crate::group::{Context, GroupHandle, State};
+use crate::group::{Context, GroupHandle, Load, State, Wish};
 use crate::registry::Registry;
-use crate::store::{Change, GroupRecord, RedbStore, Snapshot, Store, StoreError};
+use crate::store::{Change, Journal, RedbStore, STATE_FILE, Snapshot, Store, StoreError, StoredGroup};
 use crate::view::HostView;
 use crate::watch::{Changes, Watches};
 
@@ -35,12 +38,15 @@ pub struct HostConfig {
     pub parallel: usize,
     /// The longest time between two looks at a group that is as declared. Looks that cost much are made less often.
     pub resync: Duration,
+    /// The instance that this host itself runs on, by id or logical id, if it is one of a group that it keeps: it is
+    /// replaced and destroyed after all others.
+    pub self_instance: Option<String>,
 }
 
 impl HostConfig {
     /// The defaults: 128 steps at once, a look every 10 seconds (InfraKit's poll interval).
     pub fn new(state_dir: PathBuf) -> Self {
-        Self { state_dir, parallel: 128, resync: Duration::from_secs(10) }
+        Self { state_dir, parallel: 128, resync: Duration::from_secs(10), self_instance: None }
     }
 }
 
@@ -64,7 +70,7 @@ struct Inner {
     config: HostConfig,
     registry: Arc<Registry>,
     watches: Watches,
-    store: Arc<dyn Store>,
+    journal: Journal,
     context: Context,
     groups: RwLock<BTreeMap<String, GroupHandle>>,
     /// What is stored. Whoever changes anything holds it, so that changes come one after another.
@@ -87,31 +93,42 @@ impl Host {
         let unusable = |source| OpenError::StateDir { path: config.state_dir.display().to_string(), source };
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.state_dir);
         made.map_err(unusable)?;
-        let store: Arc<dyn Store> = Arc::new(open_store(&config.state_dir.join("state.redb")).await?);
-        let snapshot = store.load()?;
+        let store: Arc<dyn Store> = Arc::new(open_store(&config.state_dir.join(STATE_FILE)).await?);
+        let mut snapshot = store.load()?;
+        let journal = Journal::start(store).map_err(unusable)?;
         let runtime = Runtime::new(RuntimeConfig::new(config.state_dir.join("cache")))?;
         let registry = Arc::new(Registry::new(runtime));
         let (watches, changes) = Watches::new();
-        let (gone, leaving) = mpsc::channel(64);
+        let (wishes, wished) = mpsc::channel(64);
         let clock = Clock::start();
         let context = Context {
             registry: Arc::clone(&registry),
-            events: Events::new(),
+            events: Events::new(journal.clone(), snapshot.next_event),
+            journal: journal.clone(),
             clock,
             parallel: config.parallel,
             resync: config.resync,
-            gone,
+            load: Load::default(),
+            self_instance: config.self_instance.clone(),
+            wishes,
         };
         for (name, spec) in &snapshot.plugins {
             registry.restore(name, spec.clone()).await;
             watches.watch(name, &spec.grants);
         }
-        let start = |record: &GroupRecord| GroupHandle::start(record.clone(), context.clone());
-        let groups = snapshot.groups.iter().map(|(id, record)| (id.clone(), start(record))).collect();
+        let now = clock.now();
+        let mut groups = BTreeMap::new();
+        for (id, stored) in &mut snapshot.groups {
+            stored.record.mend(now);
+            // From here on the group's own task knows what is under way.
+            let record = stored.record.clone();
+            let stored = std::mem::replace(stored, StoredGroup::new(record));
+            groups.insert(id.clone(), GroupHandle::start(stored, true, context.clone()));
+        }
         let host = Self(Arc::new(Inner {
             registry,
             watches,
-            store,
+            journal,
             context,
             groups: RwLock::new(groups),
             state: tokio::sync::Mutex::new(snapshot),
@@ -123,7 +140,7 @@ impl Host {
         }));
         let helpers = vec![
             tokio::spawn(wake_changed(Arc::downgrade(&host.0), changes)),
-            tokio::spawn(forget_gone(Arc::downgrade(&host.0), leaving)),
+            tokio::spawn(grant_wishes(Arc::downgrade(&host.0), wished)),
         ];
         *host.0.helpers.lock().unwrap_or_else(PoisonError::into_inner) = helpers;
         Ok(host)
@@ -157,19 +174,24 @@ impl Host {
         for stop in stops {
             let _ = stop.await;
         }
+        if let Err(error) = self.0.journal.close().await {
+            tracing::error!("what happened last is not written down: {}", chain(&error));
+        }
     }
 
     /// Store changes, and take them over once they are durable.
     async fn write(&self, state: &mut Snapshot, changes: Vec<Change>) -> Result<(), HostError> {
-        let (store, expect) = (Arc::clone(&self.0.store), state.revision);
-        let written = tokio::task::spawn_blocking(move || store.commit(expect, &changes).map(|it| (it, changes))).await;
-        let (revision, changes) = written.map_err(|_| HostError::Stopping)??;
+        let written = self.0.journal.commit(state.revision, changes.clone()).await;
+        let revision = written.ok_or(HostError::Stopping)??;
         state.revision = revision;
         for change in changes {
             match change {
                 Change::PutPlugin(name, spec) => drop(state.plugins.insert(name, spec)),
                 Change::RemovePlugin(name) => drop(state.plugins.remove(&name)),
-                Change::PutGroup(record) => drop(state.groups.insert(record.spec.id.clone(), record)),
+                Change::PutGroup(record) => {
+                    let stored = StoredGroup::new(record);
+                    state.groups.insert(stored.record.spec.id.clone(), stored);
+                }
                 Change::RemoveGroup(id) => drop(state.groups.remove(&id)),
             }
         }
@@ -189,7 +211,7 @@ impl Host {
     }
 
     fn record<'a>(&self, state: &'a Snapshot, id: &str) -> Result<&'a GroupRecord, HostError> {
-        state.groups.get(id).ok_or_else(|| self.no_group(id))
+        state.groups.get(id).map(|it| &it.record).ok_or_else(|| self.no_group(id))
     }
 
     fn no_group(&self, id: &str) -> HostError {
@@ -230,18 +252,39 @@ async fn wake_changed(host: std::sync::Weak<Inner>, mut changes: Changes) {
     }
 }
 
-/// Forget groups that were destroyed to the last instance.
-async fn forget_gone(host: std::sync::Weak<Inner>, mut leaving: mpsc::Receiver<(String, u64)>) {
-    while let Some((id, revision)) = leaving.recv().await {
+/// Do what groups ask for: forget those that were destroyed to the last instance, and take failed rollouts back.
+async fn grant_wishes(host: std::sync::Weak<Inner>, mut wishes: mpsc::Receiver<Wish>) {
+    while let Some(wish) = wishes.recv().await {
         let Some(inner) = host.upgrade() else { return };
         let host = Host(inner);
         let mut state = host.0.state.lock().await;
-        if !state.groups.get(&id).is_some_and(|it| it.goal == Goal::Destroy && it.revision == revision) {
-            continue;
-        }
-        match host.forget(&mut state, &id).await {
-            Ok(_) => tracing::info!(group = id, "destroyed"),
-            Err(error) => tracing::error!(group = id, "destroyed, but not forgotten: {}", chain(&error)),
+        match wish {
+            Wish::Forget { group, revision } => {
+                let current = state.groups.get(&group).map(|it| &it.record);
+                if !current.is_some_and(|it| it.goal == Goal::Destroy && it.revision == revision) {
+                    continue;
+                }
+                match host.forget(&mut state, &group).await {
+                    Ok(_) => tracing::info!(group, "destroyed"),
+                    Err(error) => tracing::error!(group, "destroyed, but not forgotten: {}", chain(&error)),
+                }
+            }
+            Wish::RollBack(record) => {
+                let group = record.spec.id.clone();
+                // Somebody may have committed something else meanwhile: then that is what holds.
+                let current = state.groups.get(&group).map(|it| &it.record);
+                if !current.is_some_and(|it| it.revision + 1 == record.revision && it.goal == Goal::Keep) {
+                    continue;
+                }
+                match host.write(&mut state, vec![Change::PutGroup((*record).clone())]).await {
+                    Ok(()) => {
+                        let to = record.config().rollback_of.unwrap_or_default();
+                        let plan = format!("Rolling back revision {to}");
+                        host.keep(*record, &plan).await;
+                    }
+                    Err(error) => tracing::error!(group, "not rolled back: {}", chain(&error)),
+                }
+            }
         }
     }
 }

@@ -116,7 +116,7 @@ impl Host {
                 continue;
             }
             let wanted = tags::of_group(&group);
-            let unseen = match instances.list(&wanted, false).await {
+            let unseen = match instances.read_only().list(&wanted, false).await {
                 Ok(listing) => {
                     let seen: BTreeSet<&str> = listing.instances.iter().map(|it| it.id.as_str()).collect();
                     known.filter(|it| !seen.contains(it.id.as_str())).count()
