@@ -102,6 +102,11 @@ impl Client {
         self.parse(&self.send(Method::GET, path, None, QUICK).await?)
     }
 
+    /// Ask for something that the host may wait so long for.
+    pub(crate) async fn get_within<T: DeserializeOwned>(&self, path: &str, wait: Duration) -> Result<T, ClientError> {
+        self.parse(&self.send(Method::GET, path, None, wait + QUICK).await?)
+    }
+
     /// Ask for something to be done that involves a plugin.
     pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
         let body = serde_json::to_vec(body).map_err(|error| self.strange(error))?;

@@ -13,6 +13,9 @@ use serde_json::Value;
 
 use crate::failure::{Faults, Usage};
 
+/// The largest saved plan that is read, in bytes: one of 100,000 steps is a quarter of it.
+pub(crate) const MAX_PLAN: usize = 256 << 20;
+
 /// A spec file as it was given.
 pub(crate) struct Spec {
     /// What to call it.
@@ -29,7 +32,7 @@ pub(crate) struct Spec {
 /// Where it cannot be read, is no text, or is larger than any document may be.
 pub(crate) fn spec(file: &Path) -> Result<Spec> {
     let name = file.display().to_string();
-    let bytes = read(file)?;
+    let bytes = read(file, MAX_TEXT)?;
     let text = homeostat_core::document::text_of(&name, &bytes).map_err(Faults)?.to_owned();
     let base_dir = match file.parent() {
         Some(parent) if name != "-" && parent.as_os_str().is_empty() => crate::args::absolute(Path::new("."))?,
@@ -39,10 +42,13 @@ pub(crate) fn spec(file: &Path) -> Result<Spec> {
     Ok(Spec { name, base_dir, text })
 }
 
-/// The bytes of a file, or of standard input for `-`.
-fn read(file: &Path) -> Result<Vec<u8>> {
+/// The bytes of a file, or of standard input for `-`: at most so many.
+///
+/// # Errors
+/// Where it cannot be read or is larger.
+pub(crate) fn read(file: &Path, most: usize) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let limit = MAX_TEXT as u64 + 1;
+    let limit = most as u64 + 1;
     if file.as_os_str() == "-" {
         let stdin = std::io::stdin();
         stdin.lock().take(limit).read_to_end(&mut bytes).context("standard input cannot be read")?;
@@ -50,8 +56,8 @@ fn read(file: &Path) -> Result<Vec<u8>> {
         let open = std::fs::File::open(file).with_context(|| format!("{} cannot be opened", file.display()))?;
         open.take(limit).read_to_end(&mut bytes).with_context(|| format!("{} cannot be read", file.display()))?;
     }
-    if bytes.len() > MAX_TEXT {
-        bail!("{} is larger than {} MiB, which is the most that is read", file.display(), MAX_TEXT >> 20);
+    if bytes.len() > most {
+        bail!("{} is larger than {} MiB, which is the most that is read", file.display(), most >> 20);
     }
     Ok(bytes)
 }
@@ -66,7 +72,7 @@ pub(crate) fn text(given: &str) -> Result<String> {
         None if given == "-" => given,
         None => return Ok(given.to_owned()),
     };
-    String::from_utf8(read(Path::new(file))?).ok().with_context(|| format!("{file} is not UTF-8 text"))
+    String::from_utf8(read(Path::new(file), MAX_TEXT)?).ok().with_context(|| format!("{file} is not UTF-8 text"))
 }
 
 /// A JSON value given as [`text`]. `what` names it in the error.

@@ -3,6 +3,7 @@
 mod args;
 mod client;
 mod direct;
+mod events;
 mod failure;
 mod flavor;
 mod group;
@@ -14,6 +15,7 @@ mod render;
 mod screen;
 mod serve;
 mod signals;
+mod state;
 mod up;
 
 use std::process::ExitCode;
@@ -50,6 +52,7 @@ Examples:
     homeostat serve &
     homeostat plugin add instance-file instance_file.wasm --dir ./machines:/instances:rw
     homeostat plugin add flavor-vanilla flavor_vanilla.wasm
+    homeostat group plan web.json
     homeostat group commit web.json --wait
     homeostat group ls
 
@@ -66,12 +69,16 @@ Exit status:
 enum Command {
     Up(up::Up),
     Serve(serve::Serve),
-    /// Commit, show, scale, free and destroy groups
+    /// Plan, commit, show, scale, roll out, free and destroy groups
     #[command(subcommand, visible_alias = "groups")]
     Group(group::Verb),
+    Events(events::Events),
     /// Register, show and remove plugins
     #[command(subcommand, visible_alias = "plugins")]
     Plugin(plugin::Verb),
+    /// Export, import and check what a stopped host remembers
+    #[command(subcommand)]
+    State(state::Verb),
     /// Call an instance plugin by hand
     ///
     /// PLUGIN is the name of a plugin registered with the running host; or the path of a .wasm file, which is loaded by
@@ -102,7 +109,9 @@ impl Command {
             Self::Up(verb) => verb.run(globals).await,
             Self::Serve(verb) => verb.run(globals).await,
             Self::Group(verb) => verb.run(globals).await,
+            Self::Events(verb) => verb.run(globals).await,
             Self::Plugin(verb) => verb.run(globals).await,
+            Self::State(verb) => verb.run(globals).await,
             Self::Instance(verb) => verb.run(globals).await,
             Self::Flavor(verb) => verb.run(globals).await,
         }
@@ -191,6 +200,11 @@ mod tests {
     fn what_makes_no_sense_together_is_wrong_usage() {
         for words in [
             "homeostat group commit a.json --pretend --wait",
+            "homeostat group apply a.plan.json --timeout 5m",
+            "homeostat group protect web",
+            "homeostat group rollback web --to 0",
+            "homeostat group history web --limit 0",
+            "homeostat events --follow --limit 0",
             "homeostat group destroy-instances web",
             "homeostat instance provision p",
             "homeostat flavor validate p {} --size 3 --logical-ids a,b",

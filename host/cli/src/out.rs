@@ -13,6 +13,17 @@ pub(crate) fn print(text: &str) -> Result<()> {
     quiet(put(&mut io::stdout().lock(), text)).context("standard output cannot be written")
 }
 
+/// Print a text and the end of its last line to standard output. Answers whether anybody still reads.
+///
+/// # Errors
+/// As [`print`].
+pub(crate) fn offer(text: &str) -> Result<bool> {
+    match put(&mut io::stdout().lock(), text) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        other => other.map(|()| true).context("standard output cannot be written"),
+    }
+}
+
 /// Print a value to standard output as indented JSON.
 ///
 /// # Errors

@@ -95,6 +95,9 @@ struct LimitArgs {
     /// The calls at once; more wait their turn [default: 16]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     calls: Option<u32>,
+    /// How long the provider's list may lag behind what was done [default: 0s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    list_lag: Option<Duration>,
 }
 
 impl LimitArgs {
@@ -104,7 +107,13 @@ impl LimitArgs {
         // Where one of the two is given, the default of the other makes room for it, as in a document.
         let cpu = self.cpu.unwrap_or_else(|| default.cpu.min(self.wall.unwrap_or(default.wall)));
         let wall = self.wall.unwrap_or_else(|| default.wall.max(cpu));
-        Limits { memory, cpu, wall, calls: self.calls.unwrap_or(default.calls) }
+        Limits {
+            memory,
+            cpu,
+            wall,
+            calls: self.calls.unwrap_or(default.calls),
+            list_lag: self.list_lag.unwrap_or_default(),
+        }
     }
 }
 
@@ -181,7 +190,8 @@ mod tests {
     fn the_default_of_one_time_makes_room_for_the_other() {
         let limits = |cpu: Option<u64>, wall: Option<u64>| {
             let seconds = |it: Option<u64>| it.map(Duration::from_secs);
-            let it = LimitArgs { memory: None, cpu: seconds(cpu), wall: seconds(wall), calls: None }.limits();
+            let it = LimitArgs { memory: None, cpu: seconds(cpu), wall: seconds(wall), calls: None, list_lag: None }
+                .limits();
             (it.cpu.as_secs(), it.wall.as_secs())
         };
         assert_eq!(limits(None, None), (5, 60));

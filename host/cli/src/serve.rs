@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use homeostat_server::{Host, HostConfig, api};
 use tokio::sync::oneshot;
 
@@ -24,7 +25,8 @@ const FAREWELL: Duration = Duration::from_secs(5);
 #[command(after_long_help = "\
 Examples:
   homeostat serve
-  homeostat serve --state-dir /srv/homeostat --log debug")]
+  homeostat serve --state-dir /srv/homeostat --log debug
+  homeostat serve --self i-0a1b2c3d")]
 pub(crate) struct Serve {
     #[command(flatten)]
     host: HostArgs,
@@ -39,6 +41,9 @@ pub(crate) struct HostArgs {
     /// The longest time between two looks at a group that is as declared [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     resync: Option<Duration>,
+    /// The instance that this host itself runs on, by the provider's id or the logical id: it is destroyed or replaced last
+    #[arg(long = "self", value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
+    self_instance: Option<String>,
 }
 
 impl HostArgs {
@@ -50,6 +55,7 @@ impl HostArgs {
         let mut config = HostConfig::new(globals.state_dir()?);
         config.parallel = self.parallel.map_or(config.parallel, usize::from);
         config.resync = self.resync.unwrap_or(config.resync);
+        config.self_instance.clone_from(&self.self_instance);
         Ok(Host::open(config).await?)
     }
 }

@@ -1,10 +1,16 @@
 //! What the host and its plugins say, as text for people.
 
 pub(crate) mod diagnostic;
+pub(crate) mod event;
 pub(crate) mod group;
+pub(crate) mod history;
 pub(crate) mod instance;
+pub(crate) mod plan;
 pub(crate) mod plugin;
+pub(crate) mod rollout;
+pub(crate) mod spec;
 pub(crate) mod table;
+pub(crate) mod why;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -48,6 +54,11 @@ pub(crate) fn age(then_ms: Option<u64>, now_ms: u64) -> String {
     }
 }
 
+/// How far ahead something is, as [`age`]: `in 20s`; `now` where it is due.
+pub(crate) fn ahead(then_ms: u64, now_ms: u64) -> String {
+    if then_ms <= now_ms { "now".into() } else { format!("in {}", age(Some(now_ms), then_ms.saturating_add(999))) }
+}
+
 /// A time as `1.2s`, `35ms`, `840us`.
 pub(crate) fn short(time: Duration) -> String {
     match time.as_micros() {
@@ -89,6 +100,12 @@ mod tests {
         assert_eq!(age(None, 5), "-");
         // The provider's clock is ahead of ours.
         assert_eq!(age(Some(9000), 5000), "0s");
+    }
+
+    #[test]
+    fn what_is_ahead_is_rounded_up() {
+        let ahead = [5000, 5001, 6000, 25_000].map(|then| ahead(then, 5000));
+        assert_eq!(ahead, ["now", "in 1s", "in 1s", "in 20s"]);
     }
 
     #[test]

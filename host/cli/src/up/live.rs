@@ -6,7 +6,7 @@ use homeostat_core::plan::Goal;
 use homeostat_server::view::{GroupSummary, InstanceView};
 
 use super::picture::Picture;
-use crate::render::group::{id, life};
+use crate::render::group::{id, life, message, status};
 use crate::render::{count, tame};
 use crate::screen;
 
@@ -74,9 +74,9 @@ fn head(picture: &Picture) -> Vec<String> {
         parts.push(style().yellow().apply_to(format!("{} out of date", counts.outdated)).to_string());
     }
     let (mark, status) = match summary {
-        it if it.report.converged => (style().green().apply_to("●"), style().green().apply_to(tame(&it.status))),
-        it if it.goal == Goal::Destroy => (style().red().apply_to("◌"), style().apply_to(tame(&it.status))),
-        it => (style().yellow().apply_to("◌"), style().apply_to(tame(&it.status))),
+        it if it.report.converged => (style().green().apply_to("●"), style().green().apply_to(status(it))),
+        it if it.goal == Goal::Destroy => (style().red().apply_to("◌"), style().apply_to(status(it))),
+        it => (style().yellow().apply_to("◌"), style().apply_to(status(it))),
     };
     let mut lines = vec![format!("{mark} {}  {status}", parts.join("  "))];
     lines.extend(work(picture, summary));
@@ -145,8 +145,9 @@ fn instances(picture: &Picture, lines: usize) -> Vec<String> {
         if !it.current {
             line.push_str("  out of date");
         }
-        if !it.message.is_empty() {
-            line.push_str(&format!("  {}", tame(&it.message)));
+        let message = message(it);
+        if !message.is_empty() {
+            line.push_str(&format!("  {message}"));
         }
         line
     };
@@ -165,55 +166,13 @@ fn style() -> Style {
 #[cfg(test)]
 mod tests {
     use expect_test::expect;
-    use homeostat_core::observed::InstanceState;
-    use homeostat_core::plan::{Counts, Report};
-    use homeostat_server::view::{GroupView, Progress};
 
     use super::super::picture::Steps;
     use super::*;
-
-    fn summary(id: &str, desired: usize, running: usize) -> GroupSummary {
-        let counts = Counts { desired, actual: running, running, healthy: running, ..Counts::default() };
-        let converged = desired == running;
-        GroupSummary {
-            id: id.into(),
-            revision: 1,
-            instance_plugin: "file".into(),
-            flavor_plugin: "vanilla".into(),
-            goal: Goal::Keep,
-            report: Report { converged, counts, waiting: Vec::new() },
-            status: if converged { "converged".into() } else { "converging".into() },
-        }
-    }
+    use crate::render::group::example::{group, summary};
 
     fn small(id: &str, desired: usize, running: usize) -> Picture {
-        let instance = |slot: usize| InstanceView {
-            id: if slot <= running { format!("{id}-{slot:04}") } else { String::new() },
-            name: format!("{id}-{slot:04}"),
-            slot: u32::try_from(slot).ok(),
-            logical_id: None,
-            state: if slot <= running { InstanceState::Running } else { InstanceState::Pending },
-            health: if slot <= running { Health::Healthy } else { Health::Unknown },
-            message: if slot <= running { String::new() } else { "being made".into() },
-            current: true,
-            removing: false,
-            created_at: None,
-            addresses: Vec::new(),
-            tags: Default::default(),
-        };
-        Picture::Small(Box::new(GroupView {
-            summary: summary(id, desired, running),
-            config_hash: "hash".into(),
-            observed_at: None,
-            waiting: Vec::new(),
-            instances: (1..=desired).map(instance).collect(),
-            progress: if desired == running {
-                Progress::default()
-            } else {
-                Progress { total: desired, done: running, running: 1 }
-            },
-            findings: Vec::new(),
-        }))
+        Picture::Small(Box::new(group(id, desired, running)))
     }
 
     #[test]

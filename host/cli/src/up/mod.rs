@@ -66,7 +66,7 @@ enum End {
 impl Up {
     pub(crate) async fn run(self, globals: &Globals) -> Result<()> {
         let input::Spec { name, base_dir, text } = input::spec(&self.stack)?;
-        let request = CommitRequest { name, base_dir, text, pretend: false };
+        let request = CommitRequest { name, base_dir, text, pretend: false, convert: false };
         let mut signals = Signals::take()?;
         let opened = tokio::select! {
             opened = self.open(globals, &request) => opened?,

@@ -7,7 +7,7 @@ use homeostat_core::plan::Report;
 use homeostat_core::step::{Action, Step};
 use homeostat_server::event::{Event, What};
 
-use crate::render::tame;
+use crate::render::{event, tame};
 
 /// Steps told one by one in one [`WINDOW`]. A window with more is told as a number, and so are those that follow it,
 /// until there are few again.
@@ -49,11 +49,11 @@ impl Lines {
     }
 
     /// The lines that are due because of an event.
-    pub(crate) fn event(&mut self, event: &Event) -> Vec<String> {
-        let group = event.group.as_deref().unwrap_or_default();
-        match &event.what {
-            What::Committed { revision, plan } => {
-                vec![format!("{group}: committed revision {revision}: {}", tame(plan))]
+    pub(crate) fn event(&mut self, it: &Event) -> Vec<String> {
+        let group = it.group.as_deref().unwrap_or_default();
+        match &it.what {
+            What::Committed { .. } | What::Rollout { .. } | What::Vanished { .. } | What::Control { .. } => {
+                vec![format!("{group}: {}", event::what(&it.what))]
             }
             What::StepStarted { .. } => Vec::new(),
             What::StepDone { step } => self.step(group, step, None),
@@ -65,7 +65,7 @@ impl Lines {
                 lines.push(format!("{group}: gone"));
                 lines
             }
-            What::PluginLoaded { plugin } => vec![format!("plugin {plugin} loaded")],
+            What::PluginLoaded { .. } => vec![event::what(&it.what)],
         }
     }
 
@@ -74,7 +74,7 @@ impl Lines {
         // How the group stood before the step is no longer so; how it stands after it is news, even where it is the same.
         self.standings.remove(group);
         if !self.flooded && self.steps <= SINGLE {
-            return vec![line(group, step, error)];
+            return vec![format!("{group}: {}", event::step(step, error))];
         }
         self.flooded = true;
         let count = self.counts.entry(group.to_owned()).or_default();
@@ -91,7 +91,7 @@ impl Lines {
     }
 
     fn report(&mut self, group: &str, report: &Report) -> Vec<String> {
-        let now = standing(report);
+        let now = event::standing(report);
         let told = &mut self.standings.entry(group.to_owned()).or_default();
         told.now = now;
         // That a group is as declared is what people wait for; the rest is told once a second at most.
@@ -139,35 +139,11 @@ impl Count {
     }
 }
 
-/// One step as a line.
-fn line(group: &str, step: &Step, error: Option<&str>) -> String {
-    let (done, verb) = match &step.action {
-        Action::Provision(_) => ("provisioned", "provision"),
-        Action::Destroy(_) => ("destroyed", "destroy"),
-        Action::Label(_) => ("labelled", "label"),
-    };
-    let subject = tame(step.action.subject());
-    match error {
-        None => format!("{group}: {done} {subject}: {}", tame(&step.why)),
-        Some(error) => format!("{group}: could not {verb} {subject}: {}", tame(error)),
-    }
-}
-
-/// How a group stands, in one line.
-fn standing(report: &Report) -> String {
-    let counts = report.counts;
-    let status = match report.waiting.first() {
-        _ if report.converged => "converged".into(),
-        Some(reason) => tame(&format!("waiting: {reason}")),
-        None => "converging".into(),
-    };
-    format!("{}/{} running, {} healthy: {status}", counts.running, counts.desired, counts.healthy)
-}
-
 #[cfg(test)]
 mod tests {
+    use homeostat_core::ledger::Turn;
     use homeostat_core::outcome::{DestroyReason, ErrorCode, PluginError};
-    use homeostat_core::plan::{Counts, Waiting};
+    use homeostat_core::plan::{Counts, Reason, Waiting};
     use homeostat_core::step::{Destroy, Drain};
 
     use super::*;
@@ -177,14 +153,25 @@ mod tests {
     }
 
     fn step(id: usize) -> Step {
-        let action =
-            Action::Destroy(Destroy { id: format!("i-{id}"), reason: DestroyReason::Terminate, drain: Drain::Skip });
+        let action = Action::Destroy(Destroy {
+            id: format!("i-{id}"),
+            reason: DestroyReason::Terminate,
+            drain: Drain::Skip,
+            name: String::new(),
+            slot: None,
+            logical_id: None,
+            retry: None,
+        });
         Step { action, why: "too many".into() }
     }
 
     fn report(converged: bool, running: usize) -> Event {
         let counts = Counts { desired: 5, running, ..Counts::default() };
-        let waiting = if converged { Vec::new() } else { vec![Waiting::Incomplete] };
+        let waiting = if converged {
+            Vec::new()
+        } else {
+            vec![Reason { waiting: Waiting::Incomplete, since: Default::default(), next: None }]
+        };
         event(What::Report { report: Report { converged, counts, waiting } })
     }
 
@@ -196,6 +183,15 @@ mod tests {
             PluginError { code: ErrorCode::Internal, message: "no\npower".into(), path: None, retry_after: None };
         let failed = event(What::StepFailed { step: step(2), error });
         assert_eq!(lines.event(&failed), ["web: could not destroy i-2: no power"]);
+    }
+
+    #[test]
+    fn what_happens_to_a_rollout_is_told_at_once() {
+        let mut lines = Lines::new(Instant::now());
+        let told = lines.event(&event(What::Rollout { turn: Turn::Succeeded { revision: 4 } }));
+        assert_eq!(told, ["web: rollout of revision 4 succeeded"]);
+        assert_eq!(lines.event(&event(What::Vanished { names: vec!["a".into()] })), ["web: 1 instance vanished: a"]);
+        assert_eq!(lines.event(&event(What::Control { text: "Paused\nit".into() })), ["web: Paused it"]);
     }
 
     #[test]
