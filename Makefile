@@ -71,6 +71,13 @@ test: setup plugins ## Run all tests, in the release profile
 	    set -x; $(CARGO) test $(LOCKED) --release --workspace --lib --bins --tests --no-fail-fast; \
 	fi
 
+.PHONY: sim
+# The seed decides everything: what goes wrong in a world, and when.
+sim: SEEDS ?= 20000
+sim: START ?= 0
+sim: setup ## Play worlds that go wrong around the group engine: SEEDS=how many, START=the first (make sim SEEDS=1 START=7)
+	$(CARGO) run $(LOCKED) --release --package homeostat-core --bin homeostat-sim -- --seeds $(SEEDS) --start $(START)
+
 .PHONY: bench
 bench: build ## Run the benchmarks (some minutes; the machine should do nothing else)
 	CRITERION_HOME='$(CURDIR)/target/criterion' $(CARGO) bench $(LOCKED) --workspace --bench '*'
