@@ -218,6 +218,99 @@ fn start(runs: usize) {
     report("`homeostat group ls`, the whole process", times);
 }
 
+/// From the commit of another config to the last new instance, all healthy at once.
+fn roll(size: usize, batch: usize, runs: usize) {
+    let host = Host::start();
+    let commit = |note: usize| {
+        let path = host.group(size);
+        let mut stack: serde_json::Value =
+            serde_json::from_slice(&fs::read(&path).expect("a stack")).expect("written above");
+        let properties = &mut stack["Groups"][0]["Properties"];
+        properties["Instance"]["Properties"]["Note"] = note.to_string().into();
+        properties["Updating"] = serde_json::json!({ "MaxUnavailable": batch });
+        fs::write(&path, stack.to_string()).expect("a stack");
+        host.run(&["group", "commit", path.to_str().expect("a plain path"), "--wait"]);
+    };
+    commit(0);
+    let times = (1..=runs)
+        .map(|run| {
+            let before = host.names();
+            let began = Instant::now();
+            commit(run);
+            let took = began.elapsed();
+            assert!(host.names().iter().all(|it| !before.contains(it)), "all were replaced");
+            took
+        })
+        .collect();
+    report(&format!("rolling update of {size}, {batch} at a time"), times);
+}
+
+/// Many groups on one host: to converged, then doing nothing.
+fn groups(count: usize, size: usize) {
+    let host = Host::start();
+    let group = |n: usize| {
+        serde_json::json!({ "ID": format!("g{n}"), "Properties": {
+            "Allocation": { "Size": size }, "Instance": { "Plugin": "brief" }, "Flavor": { "Plugin": "vanilla" },
+        } })
+    };
+    let stack = serde_json::json!({
+        "Plugins": {
+            "brief": {
+                "Path": plugin("brief_instance"),
+                "Grants": { "Dirs": [{ "Host": host.instances.path(), "Guest": "/world", "Mode": "rw" }] },
+            },
+            "vanilla": { "Path": plugin("flavor_vanilla") },
+        },
+        "Groups": (0..count).map(group).collect::<Vec<_>>(),
+    });
+    let path = host.state.path().join("groups.json");
+    fs::write(&path, stack.to_string()).expect("a stack");
+    let began = Instant::now();
+    host.run(&["group", "commit", path.to_str().expect("a plain path"), "--wait"]);
+    println!("{count} groups of {size}, command to converged{:<20} {:>8.1?}", "", began.elapsed());
+    // What was begun is watched for a while, and settled in the state file.
+    std::thread::sleep(Duration::from_secs(30));
+    let state = host.state.path().join("state.redb");
+    let written = || fs::metadata(&state).expect("the state").modified().expect("a time");
+    let (before, modified, window) = (host.cpu(), written(), Duration::from_secs(60));
+    std::thread::sleep(window);
+    let percent = 100.0 * (host.cpu() - before).as_secs_f64() / window.as_secs_f64();
+    let quiet = if written() == modified { "no write of the state" } else { "THE STATE WAS WRITTEN" };
+    println!(
+        "idle with {count} groups of {size}{:<24} {percent:>8.2} % of a core, {} MiB resident, {quiet}, over {window:?}",
+        "",
+        host.resident()
+    );
+}
+
+/// From the start of a host that was killed to its first plan: all instances are listed, and nothing is to be done.
+fn restart(size: usize, runs: usize) {
+    let mut host = Host::start();
+    host.converged(size);
+    let times = (0..runs)
+        .map(|_| {
+            host.child.kill().expect("ours");
+            host.child.wait().expect("ours");
+            let began = Instant::now();
+            let (child, _) = serve(host.state.path());
+            host.child = child;
+            loop {
+                let described = Command::new(binary())
+                    .args(["group", "ls", "-o", "json", "--state-dir"])
+                    .arg(host.state.path())
+                    .output()
+                    .expect("homeostat runs");
+                let groups: serde_json::Value = serde_json::from_slice(&described.stdout).expect("JSON");
+                if groups[0]["Report"]["Counts"]["Actual"] == size {
+                    return began.elapsed();
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        })
+        .collect();
+    report(&format!("kill to first plan with {size}"), times);
+}
+
 fn main() {
     // `cargo bench` passes --bench; anything else chooses sections by name.
     let wanted: Vec<String> = std::env::args().skip(1).filter(|it| !it.starts_with("--")).collect();
@@ -233,6 +326,15 @@ fn main() {
     if chosen("heal") {
         heal(100, 10, 100);
         heal(1_000, 100, 100);
+    }
+    if chosen("roll") {
+        roll(100, 10, 20);
+    }
+    if chosen("restart") {
+        restart(100_000, 3);
+    }
+    if chosen("groups") {
+        groups(1_000, 100);
     }
     if chosen("idle") {
         idle(1_000);

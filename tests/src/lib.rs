@@ -5,6 +5,7 @@
 mod process;
 mod run;
 mod until;
+mod watch;
 mod world;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 pub use process::Process;
 pub use run::Run;
 pub use until::{LONG, until, until_eq};
+pub use watch::{Seen, Watch};
 pub use world::{Fingerprint, World, group};
 
 /// The workspace's folder.

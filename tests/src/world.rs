@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::process::Process;
 use crate::run::Run;
-use crate::{binary, plugin, until_eq};
+use crate::{LONG, binary, plugin, until_eq};
 
 /// Files by name, with what would tell that one was written anew: inode, time of change in seconds and nanoseconds, size.
 pub type Fingerprint = BTreeMap<String, (u64, i64, i64, u64)>;
@@ -114,6 +114,42 @@ impl World {
         })
     }
 
+    /// The flavor plugin that does what files in a directory of this world say, as an entry of `Plugins`; see its source,
+    /// `guests/probe-flavor`.
+    pub fn probe_plugin(&self, dir: &str) -> Value {
+        fs::create_dir_all(self.path(dir).join("health")).expect("a directory of a probe");
+        json!({
+            "Path": plugin("probe_flavor"),
+            "Grants": {"Dirs": [{"Host": self.path(dir), "Guest": "/probe", "Mode": "rw"}]},
+        })
+    }
+
+    /// The provider that misbehaves as files in a directory of this world say, as an entry of `Plugins`; see its source,
+    /// `guests/hostile-instance/src/world.rs`.
+    pub fn hostile_plugin(&self, dir: &str) -> Value {
+        for made in ["instances", "gone", "state"] {
+            fs::create_dir_all(self.path(dir).join(made)).expect("a directory of a provider");
+        }
+        json!({
+            "Path": plugin("hostile_instance"),
+            "Grants": {"Dirs": [{"Host": self.path(dir), "Guest": "/world", "Mode": "rw"}]},
+        })
+    }
+
+    /// Write a file at once: nobody reads half of it.
+    pub fn put(&self, relative: &str, content: &str) {
+        let aside = self.write(".aside", content);
+        fs::rename(aside, self.path(relative)).unwrap_or_else(|error| panic!("{relative}: {error}"));
+    }
+
+    /// Take a file away, if it is there.
+    pub fn remove(&self, relative: &str) {
+        match fs::remove_file(self.path(relative)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("{relative}: {error}"),
+            _ => {}
+        }
+    }
+
     /// Write `stack.json`: [`Self::plugins`] and these groups.
     pub fn stack(&self, groups: &[Value]) {
         self.document("stack.json", &json!({"Plugins": self.plugins(), "Groups": groups}));
@@ -136,6 +172,25 @@ impl World {
     #[track_caller]
     pub fn waiting(&self, group: &str) -> String {
         self.describe(group)["Waiting"].to_string()
+    }
+
+    /// What `group why` says, in one line.
+    #[track_caller]
+    pub fn why(&self, words: &str) -> String {
+        self.run(&format!("group why {words}")).ok().stdout.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    /// Wait until `group why` says this.
+    #[track_caller]
+    pub fn until_why(&self, words: &str, text: &str) -> String {
+        let what = format!("`group why {words}` says {text:?}");
+        let mut last = String::new();
+        let deadline = std::time::Instant::now() + LONG;
+        while !last.contains(text) {
+            assert!(std::time::Instant::now() < deadline, "waited {LONG:?} in vain: {what}; it says: {last}");
+            last = self.why(words);
+        }
+        last
     }
 
     /// Wait until a group is converged.

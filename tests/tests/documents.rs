@@ -345,7 +345,8 @@ fn what_inspect_prints_is_committed_again_as_noop_also_from_standard_input() {
     let _host = world.serve();
     let mut pets = group("pets", 1, "a");
     pets["Properties"]["Allocation"] = json!({"LogicalIDs": ["a", "b"]});
-    pets["Properties"]["Updating"] = json!({"Duration": "1m30s", "SkipBeforeInstanceDestroy": "drain"});
+    pets["Properties"]["Updating"] =
+        json!({"Duration": "1m30s", "SkipBeforeInstanceDestroy": "drain", "Start": "parallel"});
     world.commit(&[group("web", 2, "a"), pets]);
     let before = world.fingerprint();
     for id in ["web", "pets"] {

@@ -293,6 +293,6 @@ fn a_pet_comes_back_under_its_identity_and_identities_come_and_go() {
 
     world.run("group scale pets 5").ends_with(1).complains("cannot set size if logic ids are explicitly set");
     world.document("cattle.json", &group("pets", 3, "a"));
-    world.run("group commit cattle.json").ends_with(1).complains("would replace every instance");
+    world.run("group commit cattle.json").ends_with(1).complains("commit it with --convert");
     assert_eq!(holders(&world), last);
 }
