@@ -101,6 +101,8 @@ pub enum RolloutStatus {
 pub struct Picture {
     /// How many are declared.
     pub declared: usize,
+    /// How many of their places no new one can take, because old ones that stay hold them.
+    pub held: usize,
     /// New ones that are ready.
     pub ready: usize,
     /// Old ones that are to be replaced.
@@ -224,7 +226,7 @@ impl Rollout {
 
     /// All is replaced and ready, and stays so for `Monitor`: that is success.
     fn note_completion(&mut self, seen: &Picture, updating: &Updating, now: Timestamp, turns: &mut Vec<Turn>) {
-        let complete = seen.outdated == 0 && seen.ready >= seen.declared;
+        let complete = seen.outdated == 0 && seen.ready + seen.held >= seen.declared;
         self.complete = complete.then(|| self.complete.unwrap_or(now));
         if self.complete.is_some_and(|since| now.since(since) >= updating.monitor()) {
             self.status = RolloutStatus::Succeeded { at: now };

@@ -85,7 +85,7 @@ fn picture(desired: &Desired, observed: &Observation, ledger: &Ledger, now: Time
                 Allocation::Size(_) => protected,
                 Allocation::LogicalIds(ids) => protected && holds(ids),
             };
-            picture.declared = picture.declared.saturating_sub(usize::from(held));
+            picture.held += usize::from(held);
             continue;
         }
         let running = instance.state == crate::observed::InstanceState::Running;

@@ -127,8 +127,10 @@ impl<'a> Scene<'a> {
             .iter()
             .filter_map(|(name, it)| Some((it.logical_id.as_deref()?, (name.as_str(), it.hash.as_str()))))
             .collect();
-        let mut new =
-            self.living.iter().filter(|it| it.current).count() + self.opening.iter().filter(|it| it.current).count();
+        // What is not declared, and stays because it is protected, fills no place.
+        let of = |id: Option<&str>| id.is_some_and(|id| ids.iter().any(|it| it == id));
+        let mut new = self.living.iter().filter(|it| it.current && of(it.instance.logical_id())).count()
+            + self.opening.iter().filter(|it| it.current && of(it.logical_id)).count();
         let (mut wanted, mut in_turn) = (Vec::new(), Vec::new());
         for (at, id) in ids.iter().enumerate() {
             if held.contains(id.as_str()) {

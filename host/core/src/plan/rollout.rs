@@ -14,7 +14,7 @@ use super::{ConfigRef, Desired};
 use crate::ledger::{Ledger, RolloutStatus};
 use crate::mutant::{self, Mutant};
 use crate::outcome::DestroyReason;
-use crate::spec::{SkipStep, Updating};
+use crate::spec::{Allocation, SkipStep, Updating};
 use crate::step::Drain;
 use crate::time::Timestamp;
 
@@ -61,10 +61,15 @@ impl<'a> Scene<'a> {
 
     /// Take old instances away, as many as may go now. `candidates` gives the order among equals.
     pub(super) fn roll(&mut self, scope: Scope, size: usize, order: impl Fn(&Member<'_>) -> u64) {
-        let pets = self.desired.spec.properties.allocation.is_pets();
-        // What has no identity is left alone in a group of pets.
-        let outdated = |it: &Member<'a>| !(it.current || pets && it.instance.logical_id().is_none());
-        let outdated: Vec<Member<'a>> = self.living.iter().copied().filter(outdated).collect();
+        // In a group of pets, what has no declared identity stands in for none that is: it is left alone, and not counted.
+        let desired = self.desired;
+        let serves = |it: &Member<'_>| match &desired.spec.properties.allocation {
+            Allocation::Size(_) => true,
+            Allocation::LogicalIds(ids) => {
+                it.instance.logical_id().is_some_and(|id| ids.iter().any(|declared| declared == id))
+            }
+        };
+        let outdated: Vec<Member<'a>> = self.living.iter().copied().filter(|it| !it.current && serves(it)).collect();
         if !scope.running {
             self.say_why_it_stands(outdated.len());
             return;
@@ -74,17 +79,10 @@ impl<'a> Scene<'a> {
         }
         // Of the old, so many stay until the cap is lifted; protected ones and the host's own count among them.
         let kept = size.saturating_sub(scope.cap);
-        // What stays only because it is protected, or has no identity, stands in for none that is declared.
-        let desired = self.desired;
-        let serves = |it: &&Member<'_>| match &desired.spec.properties.allocation {
-            crate::spec::Allocation::Size(_) => true,
-            crate::spec::Allocation::LogicalIds(ids) => {
-                it.instance.logical_id().is_some_and(|id| ids.iter().any(|it| it == id))
-            }
-        };
-        let total = self.living.iter().filter(serves).count() + self.opening.len() + self.held.len();
-        let available = self.living.iter().filter(serves).filter(|it| it.available).count();
-        let unready = self.living.iter().filter(|it| it.current && !it.available).count() + self.opening.len();
+        let total = self.living.iter().filter(|it| serves(it)).count() + self.opening.len() + self.held.len();
+        let available = self.living.iter().filter(|it| serves(it) && it.available).count();
+        let unready =
+            self.living.iter().filter(|it| serves(it) && it.current && !it.available).count() + self.opening.len();
         let spare = total.saturating_sub(scope.floor + unready + self.held.len());
         let mut room = spare.min(outdated.len().saturating_sub(kept));
         let mut dispensable = available.saturating_sub(scope.floor);

@@ -76,7 +76,8 @@ impl View {
         for (id, report) in reports {
             let Some(seen) = self.seen.get_mut(id) else { continue };
             let status = if seen.state == InstanceState::Running { report.status } else { Health::Unknown };
-            seen.health = Some(status);
+            // What the flavor said is remembered as it said it; what counts is what it said of one that runs.
+            seen.health = Some(report.status);
             match status {
                 Health::Healthy => {
                     seen.first_healthy.get_or_insert(at);

@@ -21,6 +21,7 @@ impl World {
             && self.disk_until <= self.now
         {
             self.counts.rollbacks += 1;
+            self.groups[group].book.returned = true;
             self.adopt(group, record)?;
         }
         self.begin_steps(group)

@@ -44,7 +44,7 @@ pub(in crate::simulate) fn terminal(machine: &Machine, store: &Store) -> Checked
             RolloutStatus::Running => it.awaits_promotion(updating, desired.size()),
             RolloutStatus::RollingBack { .. } => false,
         };
-        let rollout = ledger.memory.rollout.as_ref();
+        let rollout = ledger.memory.rollout.as_ref().filter(|it| it.revision == desired.config.revision);
         hold(Rule::I11, rollout.is_some_and(ended), || format!("the rollout does not end: {rollout:?}; {report:?}"))?;
     }
     let stuck = report.waiting.iter().any(|it| is_stuck_by_design(&it.waiting));
@@ -55,7 +55,7 @@ pub(in crate::simulate) fn terminal(machine: &Machine, store: &Store) -> Checked
 pub(in crate::simulate) fn converged(machine: &Machine, provider: &Provider, now: u64) -> Checked {
     let (desired, report) = (machine.desired(), machine.report());
     hold(Rule::I12, report.converged, || format!("it does not become as declared: {report:?}"))?;
-    let rollout = machine.ledger().memory.rollout.as_ref();
+    let rollout = machine.ledger().memory.rollout.as_ref().filter(|it| it.revision == desired.config.revision);
     hold(Rule::I11, rollout.is_some_and(Rollout::has_succeeded), || {
         format!("the rollout does not end: {rollout:?}; {report:?}")
     })?;

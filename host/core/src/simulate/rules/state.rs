@@ -43,14 +43,13 @@ pub(in crate::simulate) fn after_turn(machine: &Machine, book: &mut Book, turns:
 }
 
 /// I17: a rollback that fails stands still.
-fn no_rollback_of_a_rollback(machine: &Machine, book: &mut Book) -> Checked {
+fn no_rollback_of_a_rollback(machine: &Machine, book: &Book) -> Checked {
     let rollout = machine.ledger().memory.rollout.as_ref();
     let kind = rollout.map(|it| it.kind);
     hold(Rule::I17, kind != Some(RolloutKind::Rollback) && machine.record().config().rollback_of.is_none(), || {
         format!("a rollback is rolled back: {rollout:?}")
     })?;
     hold(Rule::I17, !book.returned, || "the host goes back twice without an operator's word".into())?;
-    book.returned = true;
     Ok(())
 }
 
