@@ -14,6 +14,8 @@ const IDLE_DUTY: u32 = 500;
 const TOTAL_DUTY: u32 = 100;
 /// And are at most so many times as far apart as they should be: a provider may be slow without costing the host anything.
 const LONGEST_REST: u32 = 30;
+/// At most so many times for the sake of other groups.
+const LONGEST_TURN: u32 = 6;
 /// The first and the longest wait between looks at a group on which somebody else works.
 const POLL: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
 
@@ -90,8 +92,9 @@ impl Pace {
 
     /// How far apart periodic looks are: a host of many groups has the time for fewer looks at each.
     pub(super) fn rest(&self) -> Duration {
-        let cost = (self.cost * IDLE_DUTY).max(self.load.total() * TOTAL_DUTY);
-        self.resync.max(cost).min(self.resync * LONGEST_REST)
+        let own = (self.cost * IDLE_DUTY).min(self.resync * LONGEST_REST);
+        let others = (self.load.total() * TOTAL_DUTY).min(self.resync * LONGEST_TURN);
+        self.resync.max(own).max(others)
     }
 
     /// Look at once.
