@@ -76,7 +76,7 @@ test: setup plugins ## Run all tests, in the release profile
 sim: SEEDS ?= 20000
 sim: START ?= 0
 sim: setup ## Play worlds that go wrong around the group engine: SEEDS=how many, START=the first (make sim SEEDS=1 START=7)
-	$(CARGO) run $(LOCKED) --release --package homeostat-core --bin homeostat-sim -- --seeds $(SEEDS) --start $(START)
+	$(CARGO) run $(LOCKED) --release --package homeostat-core --example sim -- --seeds $(SEEDS) --start $(START)
 
 .PHONY: bench
 bench: build ## Run the benchmarks (some minutes; the machine should do nothing else)

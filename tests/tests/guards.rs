@@ -224,10 +224,10 @@ fn a_provider_without_room_is_not_stormed() {
     commit(&world, &web(30, "a"));
     world.until_why("web", "the quota is used up");
     std::thread::sleep(Duration::from_secs(2));
-    let calls = world.run("plugin ls -o json").ok().json();
     let events = world.run("events --group web").ok().stdout;
     let attempts = events.lines().filter(|it| it.contains("could not provision")).count();
-    assert!(attempts <= 28 * 4, "{attempts} attempts within two seconds: {calls}");
+    // Each once, and then a few at growing distances.
+    assert!((1..=28 + 12).contains(&attempts), "{attempts} attempts within two seconds");
     mend(&world, "provision");
     world.run("group reset web").ok();
     settles_at(&world, 30);

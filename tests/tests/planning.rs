@@ -204,7 +204,8 @@ fn the_history_of_a_slot_goes_back_to_its_first_instance() {
     let _host = world.serve();
     rest(&world, web(2, "c"));
 
-    let told = world.run("group history web").ok().prints("vanished").prints("destroyed").prints("its config is out of");
+    let told =
+        world.run("group history web").ok().prints("vanished").prints("destroyed").prints("its config is out of");
     assert!(told.stdout.contains(&format!("\\_ {first}")), "{}", told.told());
     let entries = world.run("group history web --limit 100 -o json").ok().json();
     let slot: Vec<&Value> = entries.as_array().unwrap().iter().filter(|it| it["Slot"] == 1).collect();

@@ -296,3 +296,33 @@ fn a_pet_comes_back_under_its_identity_and_identities_come_and_go() {
     world.run("group commit cattle.json").ends_with(1).complains("commit it with --convert");
     assert_eq!(holders(&world), last);
 }
+
+#[test]
+fn what_is_attached_to_an_identity_follows_it() {
+    let world = World::new();
+    let _host = world.serve();
+    let with_volumes = |init: &str| {
+        let mut group = pets(&["a", "b"]);
+        group["Properties"]["Flavor"]["Properties"] = json!({
+            "Init": [init],
+            "Attachments": {"a": [{"ID": "vol-a", "Type": "ebs"}], "b": [{"ID": "vol-b", "Type": "ebs"}]},
+        });
+        group
+    };
+    let attached = |world: &World| -> BTreeMap<String, Value> {
+        let all = world.instances().into_values();
+        all.map(|it| (it["LogicalID"].as_str().expect("a logical id").to_owned(), it["Attachments"].clone())).collect()
+    };
+    world.commit(&[with_volumes("one")]);
+    let before = (attached(&world), holders(&world));
+    assert_eq!(before.0["a"], json!([{"ID": "vol-a", "Type": "ebs"}]));
+    assert_eq!(before.0["b"], json!([{"ID": "vol-b", "Type": "ebs"}]));
+    // Lost and made again, and then replaced by an update.
+    remove(&world, &before.1["b"]);
+    until_eq("two again", 2, || world.instances().len());
+    assert_eq!(attached(&world), before.0);
+    world.commit(&[with_volumes("two")]);
+    let after = (attached(&world), holders(&world));
+    assert_eq!(after.0, before.0);
+    assert!(after.1.values().all(|id| !before.1.values().any(|it| it == id)), "all were replaced");
+}

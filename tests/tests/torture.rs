@@ -239,11 +239,11 @@ fn a_pet_never_has_a_double_however_often_the_host_is_killed() {
 
     let (mut kills, mut commits, mut taken) = (1, 0, BTreeSet::new());
     while kills < KILLS {
-        let host = world.start("serve");
         // A new config every third time, so that most hosts find a rollout half done.
-        if kills % 3 == 0 {
+        let commits_now = kills % 3 == 0;
+        let host = if commits_now { world.serve() } else { world.start("serve") };
+        if commits_now {
             world.stack(&[pets(kills as u64, random.of(&["ordered", "parallel"]))]);
-            std::thread::sleep(Duration::from_millis(random.below(60)));
             commits += usize::from(world.run("group commit stack.json").code == Some(0));
         }
         std::thread::sleep(Duration::from_micros(random.below(LIFE_MS * 1_000 / 2)));
@@ -280,5 +280,5 @@ fn a_pet_never_has_a_double_however_often_the_host_is_killed() {
     }
     let made = log.iter().filter(|it| matches!(it, Seen::Made(..))).count();
     eprintln!("pets: {kills} kills, {commits} commits, {made} instances made, {:.1?}", began.elapsed());
-    assert!(commits >= 20 && made > 50, "hardly anything happened: {commits} commits, {made} made");
+    assert!(commits >= 20 && made > 25, "hardly anything happened: {commits} commits, {made} made");
 }
