@@ -138,7 +138,10 @@ fn settle_retries(desired: &Desired, observed: &Observation, ledger: &mut Ledger
         // During a surge two share a slot: that one of them does well says nothing of the other. And a slot that is not
         // filled again, because there are enough, is not under way for ever.
         let comes = live < desired.size() || ledger.creating.values().any(|it| it.slot_key() == *key);
-        *in_flight &= going.contains(key) || !well.contains(key) && (comes || ailing.contains(key));
+        // Nor is one whose new instance nobody can tell anything about: the others have waited for it for long enough.
+        let overdue = now.since(*last) >= properties.updating.healthy_deadline();
+        let starts = !well.contains(key) && (comes || ailing.contains(key)) && !overdue;
+        *in_flight &= going.contains(key) || starts;
         !recovered.contains(key) && now.since(*last) < healing::FORGET_AFTER
     });
 }

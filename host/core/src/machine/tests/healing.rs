@@ -225,3 +225,21 @@ fn pets_are_healed_under_their_identity() {
     assert_eq!(world.log, ["-2", "+2"]);
     assert_eq!(world.slot(2).logical_id(), Some("b"));
 }
+
+#[test]
+fn a_replacement_that_nobody_can_judge_does_not_hold_up_the_others_for_ever() {
+    let mut world = World::converged(healed(cattle(10, "a"), hasty()));
+    for slot in [1, 2] {
+        world.slot_is(slot, Health::Unhealthy);
+    }
+    // What is made from now on is neither healthy nor unhealthy.
+    let known: Vec<String> = world.instances.keys().cloned().collect();
+    for id in known {
+        world.healths.entry(id).or_insert(Health::Healthy);
+    }
+    world.health = Health::Unknown;
+    world.settle_for(secs(10), 6);
+    assert_eq!(world.log, ["-1", "+1"], "one at a time");
+    world.settle_for(secs(30), 10);
+    assert_eq!(world.log, ["-1", "+1", "-2", "+2"], "HealthyDeadline is over: {:?}", world.reasons());
+}
