@@ -19,7 +19,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use crate::clock::Clock;
 use crate::event::Events;
 use crate::registry::Registry;
-use crate::store::{Journal, StoredGroup};
+use crate::store::{Journal, JournalError, StoredGroup};
 
 pub(crate) use pace::Load;
 pub(crate) use state::State;
@@ -68,8 +68,8 @@ enum Order {
     Adopt(Box<GroupRecord>),
     /// Forget what failed, and look at once: a plugin changed.
     Retry,
-    /// An operator's word. The answer comes when what it changed is durable.
-    Control(Control, oneshot::Sender<Result<String, ControlFailure>>),
+    /// An operator's word.
+    Control(Control, oneshot::Sender<Result<Taken, ControlError>>),
     /// Why is the group, or this instance of it, as it is?
     Why(Option<String>, oneshot::Sender<Option<Answer>>),
     /// What is under way and remembered, to plan with.
@@ -81,13 +81,8 @@ enum Order {
 /// What was asked about, and why it is as it is. None where it is not known.
 type Answer = (String, Vec<Explanation>);
 
-/// Why an operator's word was not taken.
-pub(crate) enum ControlFailure {
-    /// It makes no sense now.
-    Refused(ControlError),
-    /// What it changed cannot be written down.
-    Unwritten(String),
-}
+/// An operator's word that was taken: what it did, in one sentence, and when that is durable.
+pub(crate) type Taken = (String, BoxFuture<'static, Result<(), JournalError>>);
 
 impl GroupHandle {
     /// Start a task that keeps the group. `restored` says that a host kept it before.
@@ -137,7 +132,7 @@ impl GroupHandle {
     }
 
     /// Say an operator's word.
-    pub(crate) fn control(&self, control: Control) -> BoxFuture<'static, Option<Result<String, ControlFailure>>> {
+    pub(crate) fn control(&self, control: Control) -> BoxFuture<'static, Option<Result<Taken, ControlError>>> {
         self.ask(move |reply| Order::Control(control, reply))
     }
 

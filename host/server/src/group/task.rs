@@ -5,27 +5,29 @@
 //! judgements of health run beside the loop, so that neither a slow provider nor a slow flavor holds up a new commit or
 //! the order to stop.
 
+mod steps;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::future::{BoxFuture, FutureExt, Shared};
+use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use homeostat_core::execute::Outcome;
 use homeostat_core::ledger::Ledger;
-use homeostat_core::machine::{Changes, Machine, Setting};
+use homeostat_core::machine::{Changes, Control, ControlError, Machine, Setting};
 use homeostat_core::observed::{HealthReport, Instance, Observation};
-use homeostat_core::outcome::{ErrorCode, PluginError};
+use homeostat_core::outcome::PluginError;
 use homeostat_core::plan::{Reason, Report, Waiting};
 use homeostat_core::record::{Goal, GroupRecord};
 use homeostat_core::step::{Action, Step};
 use homeostat_core::time::Timestamp;
 use tokio::sync::{Notify, mpsc, watch};
 
-use super::act::{Plugins, act};
+use super::act::Plugins;
 use super::observe::{judge, list};
 use super::pace::Pace;
-use super::{Context, ControlFailure, Order, State, Wish};
+use super::{Context, Order, State, Taken, Wish};
 use crate::event::What;
 use crate::store::{StoredGroup, Write};
 
@@ -169,11 +171,11 @@ impl Task {
                 self.hurry();
                 true
             }
+            // An error says that nobody waits for the answer any more.
             Order::Control(control, reply) => {
-                self.control(control, reply);
+                let _ = reply.send(self.control(control));
                 false
             }
-            // An error says that nobody waits for the answer any more.
             Order::Why(instance, reply) => {
                 let _ = reply.send(self.why(instance.as_deref()));
                 false
@@ -195,28 +197,18 @@ impl Task {
         self.pace.now();
     }
 
-    fn control(
-        &mut self,
-        control: homeostat_core::machine::Control,
-        reply: tokio::sync::oneshot::Sender<Result<String, ControlFailure>>,
-    ) {
+    /// Take an operator's word. What it changed is on its way to the disk when this returns.
+    fn control(&mut self, control: Control) -> Result<Taken, ControlError> {
         let now = self.context.clock.now();
-        match self.machine.control(control, now) {
-            Err(refused) => drop(reply.send(Err(ControlFailure::Refused(refused)))),
-            Ok(text) => {
-                tracing::info!(group = self.group(), "{text}");
-                self.event(|| What::Control { text: text.clone() });
-                let changes = self.changes();
-                let durable = self.context.journal.flush(changes);
-                self.machine.replan(now, fastrand::u64(..));
-                self.replanned();
-                self.hurry();
-                tokio::spawn(async move {
-                    let answer = durable.await.map(|()| text);
-                    let _ = reply.send(answer.map_err(|it| ControlFailure::Unwritten(crate::error::chain(&it))));
-                });
-            }
-        }
+        let text = self.machine.control(control, now)?;
+        tracing::info!(group = self.group(), "{text}");
+        self.event(|| What::Control { text: text.clone() });
+        let changes = self.changes();
+        let durable = self.context.journal.flush(changes).boxed();
+        self.machine.replan(now, fastrand::u64(..));
+        self.replanned();
+        self.hurry();
+        Ok((text, durable))
     }
 
     fn why(&self, instance: Option<&str>) -> Option<(String, Vec<homeostat_core::machine::Explanation>)> {
@@ -351,92 +343,6 @@ impl Task {
         };
         // Full only when the host is busy with others'; the next look says it again.
         let _ = self.context.wishes.try_send(wish);
-    }
-
-    fn announce(&self) {
-        let count =
-            |wanted: fn(&Action) -> bool| self.machine.executor().queued().filter(|it| wanted(&it.action)).count();
-        tracing::info!(
-            group = self.group(),
-            provision = count(|it| matches!(it, Action::Provision(_))),
-            destroy = count(|it| matches!(it, Action::Destroy(_))),
-            label = count(|it| matches!(it, Action::Label(_))),
-            "plan"
-        );
-    }
-
-    /// Begin as many steps as may begin. Their intents are durable before their calls are made.
-    fn start(&mut self) -> Vec<BoxFuture<'static, (Step, Outcome)>> {
-        let Some(plugins) = self.plugins.clone() else { return Vec::new() };
-        let now = self.context.clock.now();
-        let steps: Vec<Step> = std::iter::from_fn(|| self.machine.start(now)).collect();
-        if steps.is_empty() {
-            return Vec::new();
-        }
-        let changes = self.changes();
-        let durable = self.context.journal.flush(changes).boxed().shared();
-        steps.into_iter().map(|step| self.carry_out(step, plugins.clone(), durable.clone())).collect()
-    }
-
-    fn carry_out(
-        &mut self,
-        step: Step,
-        plugins: Plugins,
-        durable: Shared<BoxFuture<'static, Result<(), crate::store::JournalError>>>,
-    ) -> BoxFuture<'static, (Step, Outcome)> {
-        self.event(|| What::StepStarted { step: step.clone() });
-        let record = Arc::clone(self.machine.record());
-        let victim = match &step.action {
-            Action::Destroy(it) => self.victims.remove(&it.id),
-            _ => None,
-        };
-        // All calls of a step run where the guests do, which spares them the way between threads.
-        let acting = step.clone();
-        let acted = self.context.registry.runtime().beside_guests(async move {
-            if let Err(error) = durable.await {
-                let message = format!(
-                    "it was not begun, because that could not be written down: {}",
-                    crate::error::chain(&error)
-                );
-                return Outcome::Failed(PluginError {
-                    code: ErrorCode::Unavailable,
-                    message,
-                    path: None,
-                    retry_after: None,
-                });
-            }
-            act(&plugins, &record, &acting, victim.as_ref()).await
-        });
-        Box::pin(async move {
-            let outcome = acted.await.unwrap_or_else(|| {
-                let message = "the host failed while it carried out this step; please report this".into();
-                Outcome::Unknown(PluginError { code: ErrorCode::Internal, message, path: None, retry_after: None })
-            });
-            (step, outcome)
-        })
-    }
-
-    fn finished(&mut self, step: &Step, outcome: Outcome) {
-        let now = self.context.clock.now();
-        self.machine.finish(step, &outcome, now, fastrand::u64(..));
-        self.state.progress.done += 1;
-        let (group, subject, work) = (self.group(), step.action.subject(), step.action.work());
-        match outcome {
-            Outcome::Done => {
-                tracing::debug!(group, instance = subject, why = step.why, "{work}: done");
-                self.event(|| What::StepDone { step: step.clone() });
-            }
-            Outcome::Refused(error) | Outcome::Failed(error) | Outcome::Unknown(error) => {
-                tracing::warn!(group, instance = subject, why = step.why, "{work}: {error}");
-                self.event(|| What::StepFailed { step: step.clone(), error });
-            }
-        }
-        if self.machine.executor().is_idle() {
-            self.state.progress = Default::default();
-            self.pace.now();
-        } else if Instant::now() >= self.progress_at {
-            self.unpublished = true;
-        }
     }
 
     /// Have what changed written down, without waiting for it.

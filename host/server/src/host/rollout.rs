@@ -6,8 +6,7 @@ use homeostat_core::machine::Control;
 use homeostat_core::record::Goal;
 
 use super::Host;
-use crate::error::HostError;
-use crate::group::ControlFailure;
+use crate::error::{HostError, chain};
 use crate::store::Change;
 use crate::view::{GroupCommit, Said, Why, WhyReply};
 
@@ -18,10 +17,12 @@ impl Host {
     /// Where there is no such group, the word makes no sense now, or it cannot be written down.
     pub async fn control(&self, id: &str, control: Control) -> Result<Said, HostError> {
         let answer = self.handle(id, |it| it.control(control)).ok_or_else(|| self.no_group(id))?;
-        match answer.await.ok_or(HostError::Stopping)? {
-            Ok(text) => Ok(Said { text }),
-            Err(ControlFailure::Refused(error)) => Err(HostError::Conflict(error.to_string())),
-            Err(ControlFailure::Unwritten(error)) => {
+        let taken = answer.await.ok_or(HostError::Stopping)?;
+        let (text, durable) = taken.map_err(|refused| HostError::Conflict(refused.to_string()))?;
+        match durable.await {
+            Ok(()) => Ok(Said { text }),
+            Err(error) => {
+                let error = chain(&error);
                 Err(HostError::Conflict(format!("it holds for now, and is not written down yet: {error}")))
             }
         }
