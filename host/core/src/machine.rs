@@ -179,23 +179,14 @@ impl Machine {
     }
 
     fn advance_and_plan(&mut self, now: Timestamp, entropy: u64) {
-        let empty;
-        let observation: &Observation = match &self.observation {
-            Some(seen) => seen,
-            None => {
-                empty = Observation::default();
-                &empty
-            }
-        };
+        let observation = self.observation.clone().unwrap_or_default();
         let stable = self.ledger.memory.stable.len();
-        self.turns.extend(advance(&self.desired, observation, &mut self.ledger, now));
+        self.turns.extend(advance(&self.desired, &observation, &mut self.ledger, now));
         if self.ledger.memory.stable.len() != stable {
-            let stable = &mut self.ledger.memory.stable;
-            stable.retain(|it| self.record.config_of(*it).is_some());
-            self.desired = Desired::new(&self.record, stable, self.setting.host.clone(), self.setting.list_lag);
+            self.refresh();
         }
-        let (plan, mut report) = plan(&self.desired, observation, &self.ledger, now, entropy);
-        let plan = match verify(&self.desired, observation, &self.ledger, &plan, now) {
+        let (plan, mut report) = plan(&self.desired, &observation, &self.ledger, now, entropy);
+        let plan = match verify(&self.desired, &observation, &self.ledger, &plan, now) {
             Ok(()) => plan,
             Err(violation) => {
                 let waiting = Waiting::PlanRefused { rule: violation.to_string() };

@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::observed::{Instance, InstanceState};
 use crate::outcome::DestroyReason;
 use crate::tags::Tags;
+use crate::time::Timestamp;
 
 /// One thing to do, with nothing left to choose.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +102,23 @@ pub enum Work {
     Destroy,
     /// Labelling.
     Label,
+}
+
+impl Provision {
+    /// The instance that this leads to, where nothing goes wrong.
+    pub(crate) fn instance(&self, now: Timestamp) -> Instance {
+        Instance {
+            id: self.name.clone(),
+            name: self.name.clone(),
+            logical_id: self.logical_id.clone(),
+            state: InstanceState::Running,
+            message: String::new(),
+            created_at_ms: Some(now.0),
+            addresses: Vec::new(),
+            tags: self.tags.clone(),
+            properties: None,
+        }
+    }
 }
 
 impl Action {

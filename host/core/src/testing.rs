@@ -134,17 +134,7 @@ impl World {
         match action {
             Action::Provision(it) => {
                 self.log.push(format!("+{}", it.slot));
-                let instance = Instance {
-                    id: it.name.clone(),
-                    name: it.name.clone(),
-                    logical_id: it.logical_id.clone(),
-                    state: InstanceState::Running,
-                    message: String::new(),
-                    created_at_ms: Some(self.now.0),
-                    addresses: Vec::new(),
-                    tags: it.tags.clone(),
-                    properties: None,
-                };
+                let instance = it.instance(self.now);
                 self.instances.insert(it.name.clone(), instance);
             }
             Action::Destroy(it) => {

@@ -67,6 +67,16 @@ pub enum RolloutKind {
     Rollback,
 }
 
+impl std::fmt::Display for RolloutKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Rollback => "rollback",
+        })
+    }
+}
+
 /// How a rollout stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "State", rename_all_fields = "PascalCase")]

@@ -6,7 +6,6 @@ use crate::ledger::{Ledger, Picture, Retry, Rollout, RolloutKind, SlotKey, Turn,
 use crate::observed::Observation;
 use crate::plan::Desired;
 use crate::record::Goal;
-use crate::spec::Allocation;
 use crate::step::Work;
 use crate::time::Timestamp;
 
@@ -80,11 +79,8 @@ fn picture(desired: &Desired, observed: &Observation, ledger: &Ledger, now: Time
             let stays = protected || pets && instance.logical_id().is_none();
             picture.outdated += usize::from(!stays);
             // Its place is not the rollout's to fill.
-            let holds = |ids: &Vec<String>| ids.iter().any(|it| Some(it.as_str()) == instance.logical_id());
-            let held = match &properties.allocation {
-                Allocation::Size(_) => protected,
-                Allocation::LogicalIds(ids) => protected && holds(ids),
-            };
+            let allocation = &properties.allocation;
+            let held = protected && (!pets || allocation.names(instance.logical_id()));
             picture.held += usize::from(held);
             continue;
         }

@@ -8,8 +8,7 @@ use super::scene::{Scene, Wanted};
 impl Scene<'_> {
     /// Keep `size` instances alike. What is being made counts, so that a list that lags leads to no surplus.
     pub(super) fn keep_size(&mut self, size: usize) {
-        let new =
-            self.living.iter().filter(|it| it.current).count() + self.opening.iter().filter(|it| it.current).count();
+        let new = self.renewed();
         let old = self.living.len() + self.opening.len() - new;
         let scope = Scope::new(self.desired, self.ledger, new, old);
         let most = size + if self.living.iter().any(|it| !it.current) { scope.surge } else { 0 };
@@ -24,13 +23,17 @@ impl Scene<'_> {
         self.fill(size, scope);
     }
 
+    /// How many of the config in force there are, or are being made.
+    fn renewed(&self) -> usize {
+        self.living.iter().filter(|it| it.current).count() + self.opening.iter().filter(|it| it.current).count()
+    }
+
     /// Make what is missing, and as many more as the rollout may have.
     fn fill(&mut self, size: usize, scope: Scope) {
         let outgoing = self.leaving.iter().filter(|it| it.wanted).count();
         // What was cut off may yet be there, whether it is repeated or not.
         let there = self.living.len() + self.opening.len() + self.held.len() + outgoing + self.repeating.len();
-        let new =
-            self.living.iter().filter(|it| it.current).count() + self.opening.iter().filter(|it| it.current).count();
+        let new = self.renewed();
         let outdated = self.living.iter().any(|it| !it.current);
         let most = size + if outdated && scope.running { scope.surge } else { 0 };
         let mut wanted = if there <= most { self.repeat(scope, new) } else { Vec::new() };

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::{Desired, plan};
 use crate::execute::{Executor, Outcome};
-use crate::ledger::{Ledger, Rollout, RolloutKind};
+use crate::ledger::{Ledger, Rollout};
 use crate::machine::advance;
-use crate::observed::{Health, HealthReport, Instance, InstanceState, Observation};
+use crate::observed::{Health, HealthReport, Observation};
 use crate::step::{Action, Step};
 use crate::time::Timestamp;
 
@@ -90,33 +90,12 @@ fn pause(desired: &Desired) -> Duration {
 
 fn apply(world: &mut Observation, action: &Action, now: Timestamp) {
     match action {
-        Action::Provision(it) => world.instances.push(Instance {
-            id: it.name.clone(),
-            name: it.name.clone(),
-            logical_id: it.logical_id.clone(),
-            state: InstanceState::Running,
-            message: String::new(),
-            created_at_ms: Some(now.0),
-            addresses: Vec::new(),
-            tags: it.tags.clone(),
-            properties: None,
-        }),
+        Action::Provision(it) => world.instances.push(it.instance(now)),
         Action::Destroy(it) => world.instances.retain(|instance| instance.id != it.id),
         Action::Label(it) => {
             if let Some(instance) = world.instances.iter_mut().find(|instance| instance.id == it.id) {
                 instance.tags.extend(it.tags.clone());
             }
         }
-    }
-}
-
-/// The kind of rollout that a forecast begins with is the planner's own; this only names it.
-impl std::fmt::Display for RolloutKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Create => "create",
-            Self::Update => "update",
-            Self::Rollback => "rollback",
-        })
     }
 }

@@ -52,8 +52,9 @@ impl Scene<'_> {
                 let others = self.living.len() + self.opening.len() + self.held.len();
                 others >= *size as usize || self.desired.condemned.contains(&member.instance.id)
             }
-            Allocation::LogicalIds(ids) => {
-                member.instance.logical_id().is_some_and(|id| !ids.iter().any(|declared| declared == id))
+            pets @ Allocation::LogicalIds(_) => {
+                let identity = member.instance.logical_id();
+                identity.is_some() && !pets.names(identity)
             }
         }
     }

@@ -19,7 +19,8 @@ impl<'a> Scene<'a> {
     /// Keep one instance for each identity.
     pub(super) fn keep_identities(&mut self, ids: &[String]) {
         self.settle_identities(ids);
-        let of = |id: Option<&str>| id.is_some_and(|id| ids.iter().any(|it| it == id));
+        let allocation = &self.desired.spec.properties.allocation;
+        let of = |id: Option<&str>| allocation.names(id);
         let new = self.living.iter().filter(|it| it.current && of(it.instance.logical_id())).count()
             + self.opening.iter().filter(|it| it.current && of(it.logical_id)).count();
         let old = self.living.iter().filter(|it| !it.current).count();
@@ -128,7 +129,8 @@ impl<'a> Scene<'a> {
             .filter_map(|(name, it)| Some((it.logical_id.as_deref()?, (name.as_str(), it.hash.as_str()))))
             .collect();
         // What is not declared, and stays because it is protected, fills no place.
-        let of = |id: Option<&str>| id.is_some_and(|id| ids.iter().any(|it| it == id));
+        let allocation = &self.desired.spec.properties.allocation;
+        let of = |id: Option<&str>| allocation.names(id);
         let mut new = self.living.iter().filter(|it| it.current && of(it.instance.logical_id())).count()
             + self.opening.iter().filter(|it| it.current && of(it.logical_id)).count();
         let (mut wanted, mut in_turn) = (Vec::new(), Vec::new());
@@ -159,9 +161,8 @@ impl<'a> Scene<'a> {
                 why: format!("{id} is missing"),
             });
         }
-        let declared = |id: &str| ids.iter().any(|it| it == id);
         let leaving = self.leaving.iter().map(|it| it.instance).filter_map(|it| it.logical_id());
-        let leaving: Vec<String> = leaving.filter(|id| declared(id)).map(str::to_owned).collect();
+        let leaving: Vec<String> = leaving.filter(|id| of(Some(id))).map(str::to_owned).collect();
         for logical_id in leaving {
             self.wait(Waiting::IdentityHeld { logical_id });
         }

@@ -14,7 +14,7 @@ use super::{ConfigRef, Desired};
 use crate::ledger::{Ledger, RolloutStatus};
 use crate::mutant::{self, Mutant};
 use crate::outcome::DestroyReason;
-use crate::spec::{Allocation, SkipStep, Updating};
+use crate::spec::{SkipStep, Updating};
 use crate::step::Drain;
 use crate::time::Timestamp;
 
@@ -62,13 +62,8 @@ impl<'a> Scene<'a> {
     /// Take old instances away, as many as may go now. `candidates` gives the order among equals.
     pub(super) fn roll(&mut self, scope: Scope, size: usize, order: impl Fn(&Member<'_>) -> u64) {
         // In a group of pets, what has no declared identity stands in for none that is: it is left alone, and not counted.
-        let desired = self.desired;
-        let serves = |it: &Member<'_>| match &desired.spec.properties.allocation {
-            Allocation::Size(_) => true,
-            Allocation::LogicalIds(ids) => {
-                it.instance.logical_id().is_some_and(|id| ids.iter().any(|declared| declared == id))
-            }
-        };
+        let allocation = &self.desired.spec.properties.allocation;
+        let serves = |it: &Member<'_>| !allocation.is_pets() || allocation.names(it.instance.logical_id());
         let outdated: Vec<Member<'a>> = self.living.iter().copied().filter(|it| !it.current && serves(it)).collect();
         if !scope.running {
             self.say_why_it_stands(outdated.len());

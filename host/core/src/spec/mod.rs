@@ -118,6 +118,14 @@ impl Allocation {
         matches!(self, Self::LogicalIds(_))
     }
 
+    /// Whether this is one of the declared identities; never, where instances are only counted.
+    pub fn names(&self, logical_id: Option<&str>) -> bool {
+        match self {
+            Self::Size(_) => false,
+            Self::LogicalIds(ids) => logical_id.is_some_and(|id| ids.iter().any(|declared| declared == id)),
+        }
+    }
+
     /// Whether none is declared.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
