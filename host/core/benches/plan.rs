@@ -16,7 +16,7 @@ use homeostat_core::time::Timestamp;
 const RUNS: usize = 7;
 
 fn record(size: u32) -> GroupRecord {
-    let plugin = |plugin: &str| PluginUse { plugin: plugin.into(), properties: serde_json::Value::Null };
+    let plugin = |plugin: &str| PluginUse { plugin: plugin.into(), digest: None, properties: serde_json::Value::Null };
     let properties = GroupProperties {
         allocation: Allocation::Size(size),
         instance: plugin("instance"),

@@ -23,8 +23,8 @@ use crate::spec::PluginUse;
 
 /// The config hash of a spec's instance and flavor part.
 ///
-/// Allocation and updating are not part of it, nor is the version of a plugin: scaling a group, or swapping a plugin,
-/// replaces no instance.
+/// Allocation and updating are not part of it, nor is the version of a plugin, unless the group asks for that: scaling a
+/// group, or swapping a plugin, replaces no instance.
 ///
 /// Where a plugin is named by its file, only the file's name counts, not its folder: the same document gives the same
 /// hash on every machine and from every working directory. InfraKit knew no such plugins, so nothing else changes.
@@ -37,9 +37,15 @@ pub fn config_hash(instance: &PluginUse, flavor: &PluginUse) -> String {
     text
 }
 
-/// The text of one part. `Plugin` sorts before `Properties`.
+/// The text of one part, its members sorted. InfraKit has no `Digest`; without one it is InfraKit's text.
 fn stable(part: &PluginUse) -> String {
     let mut text = String::from("{");
+    if let Some(digest) = &part.digest {
+        break_line(&mut text, 1);
+        text.push_str("\"Digest\": ");
+        write_string(&mut text, digest);
+        text.push(',');
+    }
     break_line(&mut text, 1);
     text.push_str("\"Plugin\": ");
     write_string(&mut text, plugin_name(&part.plugin));
@@ -147,7 +153,7 @@ mod tests {
     use super::*;
 
     fn plugin(name: &str, properties: Value) -> PluginUse {
-        PluginUse { plugin: name.into(), properties }
+        PluginUse { plugin: name.into(), digest: None, properties }
     }
 
     fn number(text: &str) -> String {

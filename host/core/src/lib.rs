@@ -18,6 +18,7 @@ mod mutant;
 pub mod observed;
 pub mod outcome;
 pub mod plan;
+pub mod plugin;
 pub mod record;
 pub mod scenario;
 pub mod simulate;

@@ -159,8 +159,8 @@ mod tests {
     fn spec(init: &str, size: u32) -> GroupSpec {
         let properties = GroupProperties {
             allocation: Allocation::Size(size),
-            instance: PluginUse { plugin: "file".into(), properties: json!({}) },
-            flavor: PluginUse { plugin: "vanilla".into(), properties: json!({ "Init": [init] }) },
+            instance: PluginUse { plugin: "file".into(), digest: None, properties: json!({}) },
+            flavor: PluginUse { plugin: "vanilla".into(), digest: None, properties: json!({ "Init": [init] }) },
             updating: Default::default(),
             healing: Default::default(),
             removal: Default::default(),

@@ -19,8 +19,8 @@ use crate::time::Timestamp;
 pub(crate) fn group(allocation: Allocation, init: &str) -> GroupSpec {
     let properties = GroupProperties {
         allocation,
-        instance: PluginUse { plugin: "file".into(), properties: json!({}) },
-        flavor: PluginUse { plugin: "vanilla".into(), properties: json!({ "Init": [init] }) },
+        instance: PluginUse { plugin: "file".into(), digest: None, properties: json!({}) },
+        flavor: PluginUse { plugin: "vanilla".into(), digest: None, properties: json!({ "Init": [init] }) },
         updating: Default::default(),
         healing: Default::default(),
         removal: Default::default(),

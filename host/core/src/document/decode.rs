@@ -78,18 +78,28 @@ pub(super) struct Decoder<'t> {
 
 /// Turn a tree into a stack, and say for each group where its `Properties` are.
 pub(super) fn decode(text: &Text, root: &Node, base_dir: &Path) -> (Declared, Vec<Diagnostic>) {
+    decode_as(text, root, base_dir, group::root)
+}
+
+/// Turn a tree into what `read` makes of it, as far as it can.
+pub(super) fn decode_as<T: Default>(
+    text: &Text,
+    root: &Node,
+    base_dir: &Path,
+    read: impl FnOnce(&mut Decoder<'_>, &At<'_>) -> T,
+) -> (T, Vec<Diagnostic>) {
     let mut decoder = Decoder { text, root, base_dir, errors: Vec::new(), dropped: 0, long_key: false };
     let at = At { node: root, pointer: String::new() };
     decoder.check_keys(root, &Trail::Root);
     // A key that is too long would be repeated in each path below it.
-    let declared = if decoder.long_key { Declared::default() } else { group::root(&mut decoder, &at) };
+    let found = if decoder.long_key { T::default() } else { read(&mut decoder, &at) };
     let Decoder { mut errors, dropped, .. } = decoder;
     errors.sort_by_key(|error| (error.line, error.column));
     if let (Some(last), true) = (errors.last_mut(), dropped > 0) {
         let help = last.help.take().map(|help| format!("{help}; ")).unwrap_or_default();
         last.help = Some(format!("{help}and {dropped} more errors, which are not shown"));
     }
-    (declared, errors)
+    (found, errors)
 }
 
 impl<'t> Decoder<'t> {

@@ -14,7 +14,7 @@ const GENERIC: [&str; 7] = ["kind", "version", "metadata", "properties", "option
 const GROUP: [&str; 2] = ["ID", "Properties"];
 const PROPERTIES: [&str; 6] = ["Allocation", "Instance", "Flavor", "Updating", "Healing", "Removal"];
 const ALLOCATION: [&str; 2] = ["Size", "LogicalIDs"];
-const PLUGIN_USE: [&str; 2] = ["Plugin", "Properties"];
+const PLUGIN_USE: [&str; 3] = ["Plugin", "Properties", "Digest"];
 
 /// The longest logical id, in bytes: it becomes a tag's value, and providers allow some 128 to 256.
 const MAX_LOGICAL_ID: usize = 128;
@@ -30,7 +30,10 @@ pub(super) fn belongs(field: &str, known: &[&str]) -> Option<&'static str> {
         .or_else(|| place(&["ID"], "the group, beside its \"Properties\""))
         .or_else(|| place(&STACK, "the top of the document"))
         .or_else(|| {
-            place(&["Grants", "Limits", "Path"], "the plugin's entry in \"Plugins\", at the top of the document")
+            place(
+                &["Grants", "Limits", "Path", "Sha256"],
+                "the plugin's entry in \"Plugins\", at the top of the document",
+            )
         })
         .or_else(|| place(&["Options"], "nothing here: a plugin is configured where it is registered, in \"Plugins\""))
 }
@@ -380,7 +383,11 @@ fn plugin_use(decoder: &mut Decoder<'_>, at: &At<'_>) -> Option<PluginUse> {
         true => decoder.path_text(&name_at, name)?,
         false => name.to_owned(),
     };
+    // What a host exported says which version the instances have. It is the host's to know: it fills it in anew.
+    if let Some(digest) = at.get("Digest") {
+        plugin::sha256(decoder, &digest);
+    }
     // `get` takes null for absent, which is what it is here too.
     let properties = at.get("Properties").map(|properties| properties.node.to_value()).unwrap_or_default();
-    Some(PluginUse { plugin, properties })
+    Some(PluginUse { plugin, digest: None, properties })
 }

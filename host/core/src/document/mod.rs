@@ -10,7 +10,7 @@
 //! - InfraKit's `{"Plugin": "group", "Properties": <group>}`;
 //! - InfraKit's generic spec: `kind: group`, `metadata: {name: <id>}`, `properties: <the group's Properties>`;
 //! - a list of these, or several YAML documents of these;
-//! - a stack: `{"Plugins": {<name>: {"Path", "Grants", "Limits"}}, "Groups": [<any of the above>]}`.
+//! - a stack: `{"Plugins": {<name>: {"Path", "Sha256", "Grants", "Limits"}}, "Groups": [<any of the above>]}`.
 //!
 //! Unknown fields are errors, except inside a plugin's own `Properties`; those are checked against the plugin's schema by
 //! whoever can load the plugin, who then asks [`Document::diagnostic_at`] for the place. `null` stands for absent.
@@ -34,9 +34,10 @@ mod tests;
 use std::path::Path;
 
 pub use diagnostic::Diagnostic;
+pub(crate) use plugin::manifest;
 pub use suggest::nearest;
 
-use crate::spec::{Allocation, PluginUse, Stack};
+use crate::spec::{Allocation, PluginSpec, PluginUse, Stack};
 use decode::Focus;
 use diagnostic::Text;
 use node::{Node, Span};
@@ -225,6 +226,20 @@ impl Document {
         found.truncate(MAX_DIAGNOSTICS);
         found
     }
+}
+
+/// A plugin's entry that a program made, checked and brought into the form that a document's would have. Relative paths
+/// in it are an error of the program: they are taken to begin at the root.
+///
+/// # Errors
+/// All that is wrong with it. The places are those of a text that nobody wrote: only the path, the message and the help of
+/// a diagnostic are worth showing.
+pub fn check_plugin(name: &str, spec: PluginSpec) -> Result<PluginSpec, Vec<Diagnostic>> {
+    let stack = Stack { plugins: [(name.to_owned(), spec)].into(), groups: Vec::new() };
+    let no_text = |why: String| vec![syntax(&Text::new("plugin.json", ""), Span::default(), why)];
+    let text = serde_json::to_string(&stack).map_err(|error| no_text(error.to_string()))?;
+    let document = Document::read(&Source { name: "plugin.json", text: &text, base_dir: Path::new("/") })?;
+    document.stack.plugins.into_values().next().ok_or_else(|| no_text("no plugin is named".into()))
 }
 
 /// A diagnostic about the text itself, which has no path.

@@ -7,9 +7,11 @@ use super::decode::{At, Decoder};
 use super::field::{Field, Fields};
 use super::node::Kind;
 use crate::duration::format;
-use crate::spec::{Amount, Healing, OnFailure, PetStart, Removal, RollOrder, SkipStep, Updating, VictimOrder};
+use crate::spec::{
+    Amount, Healing, OnFailure, OnPluginChange, PetStart, Removal, RollOrder, SkipStep, Updating, VictimOrder,
+};
 
-const UPDATING: [&str; 18] = [
+const UPDATING: [&str; 19] = [
     "Duration",
     "Count",
     "SkipBeforeInstanceDestroy",
@@ -28,6 +30,7 @@ const UPDATING: [&str; 18] = [
     "Bake",
     "KeepRevisions",
     "Start",
+    "OnPluginChange",
 ];
 const HEALING: [&str; 10] = [
     "Enabled",
@@ -128,6 +131,8 @@ pub(super) fn updating(decoder: &mut Decoder<'_>, at: &At<'_>, pets: Option<bool
     let keep_revisions = fields.read("KeepRevisions", |at| decoder.whole_number(at, 1, MAX_REVISIONS));
     let starts = [("ordered", PetStart::Ordered), ("parallel", PetStart::Parallel)];
     let start = fields.read("Start", |at| decoder.choice(at, &starts));
+    let meanings = [("keep", OnPluginChange::Keep), ("roll", OnPluginChange::Roll)];
+    let on_plugin_change = fields.read("OnPluginChange", |at| decoder.choice(at, &meanings));
 
     check_budget(decoder, pets, &order, &max_surge, &max_unavailable);
     if let (Some(false), Some(start)) = (pets, &start.at) {
@@ -169,6 +174,7 @@ pub(super) fn updating(decoder: &mut Decoder<'_>, at: &At<'_>, pets: Option<bool
         bake: bake.value,
         keep_revisions: keep_revisions.value,
         start: start.value,
+        on_plugin_change: on_plugin_change.value,
     };
     if deadlines_known {
         check_deadlines(decoder, &updating, deadlines);

@@ -74,8 +74,8 @@ impl Scenario {
             id: id.into(),
             properties: GroupProperties {
                 allocation,
-                instance: PluginUse { plugin: "simulated".into(), properties: json!({}) },
-                flavor: PluginUse { plugin: "simulated".into(), properties: json!({}) },
+                instance: PluginUse { plugin: "simulated".into(), digest: None, properties: json!({}) },
+                flavor: PluginUse { plugin: "simulated".into(), digest: None, properties: json!({}) },
                 updating: updating(random),
                 healing: healing(random),
                 removal: removal(random),

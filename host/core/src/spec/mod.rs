@@ -4,7 +4,6 @@
 //! checks and its error messages, is [`crate::document`]'s work; here are the types and how they are written back.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,12 +13,14 @@ use crate::grant::{Grants, Limits};
 mod amount;
 mod healing;
 mod removal;
+mod source;
 mod updating;
 
 pub use amount::{Amount, Ratio};
 pub use healing::Healing;
 pub use removal::{Removal, VictimOrder};
-pub use updating::{Budget, OnFailure, PetStart, RollOrder, SkipStep, Updating};
+pub use source::PluginSource;
+pub use updating::{Budget, OnFailure, OnPluginChange, PetStart, RollOrder, SkipStep, Updating};
 
 /// The most instances a group may declare. A typing error of three zeros is caught here, not on the bill.
 pub const MAX_GROUP_SIZE: u32 = 100_000;
@@ -41,8 +42,12 @@ pub struct Stack {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct PluginSpec {
-    /// The component's file. Absolute once a document has been read.
-    pub path: PathBuf,
+    /// Where the component's file comes from.
+    #[serde(rename = "Path")]
+    pub source: PluginSource,
+    /// The SHA-256 that the file must have, in lower-case hexadecimal: a pin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
     /// What it may touch. Nothing by default.
     #[serde(default)]
     pub grants: Grants,
@@ -89,6 +94,10 @@ pub struct GroupProperties {
 pub struct PluginUse {
     /// A registered name, or a path that ends in `.wasm`.
     pub plugin: String,
+    /// The version of the plugin that instances are to be made with, as the SHA-256 of its file. Known only where a group
+    /// asks for a rollout when a plugin changes; the host fills it in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
     /// The plugin's own; `Null` where the document has none.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub properties: Value,

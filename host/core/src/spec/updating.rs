@@ -64,6 +64,20 @@ pub struct Updating {
     /// How pets are made: one after the other, or all at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start: Option<PetStart>,
+    /// Whether another version of a plugin makes the instances out of date.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_plugin_change: Option<OnPluginChange>,
+}
+
+/// What another version of a plugin means for the instances.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnPluginChange {
+    /// Nothing: they stay as they are, and the new version looks after them.
+    #[default]
+    Keep,
+    /// They are out of date, and replaced as for any other change.
+    Roll,
 }
 
 /// How many may be missing, and how many there may be too many, during an update. At least one of the two is not zero.

@@ -1,5 +1,7 @@
 //! Documents as users and adversaries write them. Places and words are compared as they are shown.
 
+mod grants;
+mod plugins;
 mod policy;
 mod property;
 mod wrong;
@@ -67,8 +69,8 @@ fn web() -> GroupSpec {
         id: "web".into(),
         properties: GroupProperties {
             allocation: Allocation::Size(3),
-            instance: PluginUse { plugin: "file".into(), properties: json!({"Note": "hi"}) },
-            flavor: PluginUse { plugin: "vanilla".into(), properties: json!({"Init": ["x"]}) },
+            instance: PluginUse { plugin: "file".into(), digest: None, properties: json!({"Note": "hi"}) },
+            flavor: PluginUse { plugin: "vanilla".into(), digest: None, properties: json!({"Init": ["x"]}) },
             updating: Updating::default(),
             healing: Default::default(),
             removal: Default::default(),
@@ -145,19 +147,33 @@ Groups:
 "#;
     let stack = ok("s.yaml", text).stack;
     let file = &stack.plugins["file"];
-    assert_eq!(file.path, Path::new("/srv/plugins/file.wasm"));
+    assert_eq!(file.source.file(), Some(Path::new("/srv/plugins/file.wasm")));
     assert_eq!(file.grants.dirs[0].host, Path::new("/srv/stack/state"));
     assert_eq!((file.grants.dirs[0].guest.as_str(), file.grants.dirs[0].mode), ("/instances", DirMode::ReadWrite));
     assert_eq!(file.grants.dirs[1].mode, DirMode::ReadOnly);
     let seconds = Duration::from_secs;
     assert_eq!(
         file.limits,
-        Limits { memory: 64 << 20, cpu: seconds(2), wall: seconds(90), calls: 4, list_lag: seconds(5) }
+        Limits {
+            memory: 64 << 20,
+            cpu: seconds(2),
+            wall: seconds(90),
+            calls: 4,
+            list_lag: seconds(5),
+            ..Limits::default()
+        }
     );
     // The default of 5 s of computing does not fit into a wall of 2 s.
     assert_eq!(
         stack.plugins["other"].limits,
-        Limits { memory: 1 << 20, cpu: seconds(2), wall: seconds(2), calls: 16, list_lag: seconds(0) }
+        Limits {
+            memory: 1 << 20,
+            cpu: seconds(2),
+            wall: seconds(2),
+            calls: 16,
+            list_lag: seconds(0),
+            ..Limits::default()
+        }
     );
     let group = &stack.groups[0].properties;
     assert_eq!(group.allocation, Allocation::LogicalIds(vec![]));

@@ -1,7 +1,7 @@
 //! `Updating`, `Healing` and `Removal`: what is read, and what cannot be had together.
 
 use super::*;
-use crate::spec::{Amount, Healing, OnFailure, PetStart, Ratio, Removal, RollOrder, VictimOrder};
+use crate::spec::{Amount, Healing, OnFailure, OnPluginChange, PetStart, Ratio, Removal, RollOrder, VictimOrder};
 
 const PETS: &str = "Allocation: {LogicalIDs: [a, b]}";
 
@@ -20,7 +20,7 @@ fn every_field_of_an_update_is_read() {
         "Allocation: {LogicalIDs: [a]}\nUpdating:\n  Duration: 30s\n  SkipBeforeInstanceDestroy: drain\n  \
          MaxUnavailable: 25%\n  MaxSurge: 0\n  Order: stop-first\n  MinReady: 5s\n  HealthyDeadline: 1m\n  \
          ProgressDeadline: 1m\n  MaxFailureRatio: 0.25\n  Monitor: 0s\n  OnFailure: rollback\n  Canary: \" 5 % \"\n  \
-         AutoPromote: true\n  Checkpoints: [10%, 50%]\n  Bake: 10m\n  KeepRevisions: 100\n  Start: parallel",
+         AutoPromote: true\n  Checkpoints: [10%, 50%]\n  Bake: 10m\n  KeepRevisions: 100\n  Start: parallel\n  OnPluginChange: roll",
     );
     let seconds = |it| Some(Duration::from_secs(it));
     let expected = Updating {
@@ -42,6 +42,7 @@ fn every_field_of_an_update_is_read() {
         bake: seconds(600),
         keep_revisions: Some(100),
         start: Some(PetStart::Parallel),
+        on_plugin_change: Some(OnPluginChange::Roll),
     };
     assert_eq!(found.updating, expected);
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::spec::{Amount, Healing, OnFailure, PetStart, Ratio, Removal, RollOrder, VictimOrder};
+use crate::spec::{Amount, Healing, OnFailure, OnPluginChange, PetStart, Ratio, Removal, RollOrder, VictimOrder};
 
 /// What must hold whatever the text is.
 fn check(name: &str, text: &str) {
@@ -104,6 +104,7 @@ fn updating(pets: bool) -> impl Strategy<Value = Updating> {
             checkpoints: checkpoints.into_iter().map(Amount::Percent).collect(),
             keep_revisions,
             start: start.filter(|_| pets),
+            on_plugin_change: start.map(|_| OnPluginChange::Roll),
         };
         updating.healthy_deadline = healthy_deadline.filter(|it| *it > updating.ready_after());
         updating.progress_deadline = progress_deadline.filter(|it| *it >= updating.healthy_deadline());
@@ -149,8 +150,13 @@ fn group_spec() -> impl Strategy<Value = GroupSpec> {
             .prop_map(|ids| Allocation::LogicalIds(ids.into_iter().collect())),
     ];
     let allocation = allocation.prop_flat_map(|it| (updating(it.is_pets()), Just(it)));
-    let plugin =
-        || ("[a-z][a-z/-]{0,20}", json_value()).prop_map(|(plugin, properties)| PluginUse { plugin, properties });
+    let plugin = || {
+        ("[a-z][a-z/-]{0,20}", json_value()).prop_map(|(plugin, properties)| PluginUse {
+            plugin,
+            digest: None,
+            properties,
+        })
+    };
     ("[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}", allocation, plugin(), plugin(), healing(), removal()).prop_map(
         |(id, (updating, allocation), instance, flavor, healing, removal)| GroupSpec {
             id,

@@ -303,7 +303,7 @@ fn plugin_entries_that_are_wrong() {
         ("{Path: p.wasm, Grant: {}}", "1:29: Plugins.p.Grant: unknown field \"Grant\" (did you mean \"Grants\"?)"),
         (
             "{Path: p.wasm, Grants: {Net: []}}",
-            "1:38: Plugins.p.Grants.Net: unknown field \"Net\" (known here: \"Dirs\")",
+            "1:38: Plugins.p.Grants.Net: unknown field \"Net\" (known here: \"Http\", \"Dirs\", \"Secrets\", \"Config\" and \"Exec\")",
         ),
         ("{Path: p.wasm, Grants: {Dirs: {}}}", "1:38: Plugins.p.Grants.Dirs: expected a list"),
         ("{Path: p.wasm, Grants: {Dirs: [{Guest: /a}]}}", "1:45: Plugins.p.Grants.Dirs[0]: \"Host\" is missing"),

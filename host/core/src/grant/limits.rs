@@ -1,43 +1,14 @@
-//! What an operator lets a plugin do, and what a call may cost.
+//! What a call may cost.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// What a plugin may touch. The default is nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-pub struct Grants {
-    /// Directories it may open.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub dirs: Vec<DirGrant>,
-}
+/// HTTP requests at once, where nothing is said.
+const REQUESTS: u32 = 16;
 
-/// One directory of the host, shown to the guest under a name of its own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct DirGrant {
-    /// The directory on the host. Absolute once a document has been read. It must exist.
-    pub host: PathBuf,
-    /// What the guest calls it: an absolute path.
-    pub guest: String,
-    /// Whether the guest may write.
-    #[serde(default)]
-    pub mode: DirMode,
-}
-
-/// What may be done in a granted directory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum DirMode {
-    /// Read only.
-    #[default]
-    #[serde(rename = "ro")]
-    ReadOnly,
-    /// Read and write.
-    #[serde(rename = "rw")]
-    ReadWrite,
-}
+/// Bytes of an answer, where nothing is said.
+const ANSWER: u64 = 64 << 20;
 
 /// What one call of a plugin may cost, and how many run at once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +25,13 @@ pub struct Limits {
     pub wall: Duration,
     /// Calls at once; more wait their turn.
     pub calls: u32,
+    /// HTTP requests of all its calls at once; more wait their turn.
+    #[serde(skip_serializing_if = "is_default_requests")]
+    pub requests: u32,
+    /// Bytes of what a call may hand to the host in all: its answer, and what it says and sends on the way. Written as
+    /// `"64MiB"`.
+    #[serde(with = "crate::bytes", skip_serializing_if = "is_default_answer")]
+    pub answer: u64,
     /// How long the provider's list may lag behind what was done. The contract asks for none; where a cloud cannot keep
     /// that, what seems to be missing is only made again after so long.
     #[serde(with = "crate::duration", skip_serializing_if = "Duration::is_zero")]
@@ -67,7 +45,17 @@ impl Default for Limits {
             cpu: Duration::from_secs(5),
             wall: Duration::from_secs(60),
             calls: 16,
+            requests: REQUESTS,
+            answer: ANSWER,
             list_lag: Duration::ZERO,
         }
     }
+}
+
+fn is_default_requests(requests: &u32) -> bool {
+    *requests == REQUESTS
+}
+
+fn is_default_answer(answer: &u64) -> bool {
+    *answer == ANSWER
 }
