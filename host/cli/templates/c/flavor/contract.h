@@ -1,0 +1,16 @@
+// Shorter names for what `wit-bindgen` makes of wit/.
+#ifndef CONTRACT_H
+#define CONTRACT_H
+
+#include "flavor_plugin.h"
+
+typedef flavor_plugin_string_t contract_string;
+typedef homeostat_plugin_types_instance_spec_t contract_spec;
+typedef homeostat_plugin_types_instance_t contract_instance;
+typedef homeostat_plugin_types_allocation_t contract_allocation;
+typedef exports_homeostat_plugin_flavor_index_t contract_index;
+typedef exports_homeostat_plugin_flavor_list_instance_t contract_instances;
+typedef exports_homeostat_plugin_flavor_list_health_report_t contract_reports;
+typedef exports_homeostat_plugin_flavor_health_report_t contract_report;
+
+#endif
