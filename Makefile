@@ -16,8 +16,8 @@ LOCKED := $(if $(CI),--locked)
 
 # A folder in plugins/ is an official plugin, one in tests/guests/ a guest that the tests need.
 PLUGINS := $(patsubst plugins/%/Cargo.toml,%,$(wildcard plugins/*/Cargo.toml))
-GUESTS := $(patsubst tests/guests/%/Cargo.toml,%,$(wildcard tests/guests/*/Cargo.toml))
-LIBRARIES := homeostat-core homeostat-runtime homeostat-server
+GUESTS := $(patsubst tests/guests/%/Cargo.toml,%,$(wildcard tests/guests/*/Cargo.toml)) instance-rest
+LIBRARIES := homeostat-check homeostat-core homeostat-egress homeostat-process homeostat-runtime homeostat-server homeostat-source
 
 # cargo's `-p a -p b`.
 packages = $(addprefix -p ,$(1))
@@ -60,9 +60,11 @@ demo: build ## Play the quickstart on real files: grow, heal, scale, roll, resta
 # The end-to-end tests run the command and load the guests, so both are there before any test is. Documentation tests
 # come first, so that the summary of the test runner is the last thing to be read.
 .PHONY: test
-test: setup plugins ## Run all tests, in the release profile
+test: setup plugins tools registry ## Run all tests, in the release profile
 	$(if $(GUESTS),$(CARGO) build $(LOCKED) --release --target $(WASM) $(call packages,$(GUESTS)))
 	$(CARGO) build $(LOCKED) --release --workspace
+# What cannot be built, its test tells.
+	-$(MAKE) --keep-going examples
 	$(CARGO) test $(LOCKED) --release --doc $(call packages,$(LIBRARIES))
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	    set -x; $(CARGO) nextest run $(LOCKED) --release --workspace --no-fail-fast --config-file .ci/nextest.toml; \
@@ -70,6 +72,52 @@ test: setup plugins ## Run all tests, in the release profile
 	    echo 'test: cargo-nextest is not installed, so cargo test runs the same tests, a crate after the other'; \
 	    set -x; $(CARGO) test $(LOCKED) --release --workspace --lib --bins --tests --no-fail-fast; \
 	fi
+
+.PHONY: registry
+# Without it, tests/registry.rs of homeostat-source says that it was skipped. The tests start processes of their own; the
+# service that comes with the package is not wanted.
+registry: ## Install docker-registry, which the tests of OCI registries run against (as root, by apt)
+	@if command -v docker-registry >/dev/null; then :; \
+	elif (( EUID != 0 )) || ! command -v apt-get >/dev/null; then \
+	    echo 'skipped: registry: docker-registry is not installed, and only root can install it by apt-get'; \
+	elif ! { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq docker-registry; } >/dev/null; then \
+	    echo 'skipped: registry: apt-get could not install docker-registry'; \
+	elif command -v systemctl >/dev/null; then \
+	    systemctl disable --now docker-registry >/dev/null 2>&1 || true; \
+	fi
+
+# What authors of plugins in other languages need, in one folder that all examples and tests share. What cannot be had is
+# said, with the reason, and is no error: the tests that need it say the same.
+export HOMEOSTAT_TOOLS ?= $(CURDIR)/target/tools
+AUTHORS_PACKAGES := clang lld wasi-libc libclang-rt-dev-wasm32 runit python3-venv
+EXAMPLES := $(patsubst examples/%/Makefile,%,$(wildcard examples/*/Makefile))
+
+.PHONY: tools
+tools: ## Get the tools of plugin authors into target/tools: wit-bindgen, and (as root, by apt) a C compiler for Wasm
+	@missing=(); for package in $(AUTHORS_PACKAGES); do \
+	    dpkg-query --show --showformat='$${Status}' "$$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$$package"); \
+	done; \
+	if (( $${#missing[@]} == 0 )); then :; \
+	elif ! command -v apt-get >/dev/null; then echo "skipped: tools: no apt-get to install $${missing[*]}; install them by hand"; \
+	elif (( EUID != 0 )); then echo "skipped: tools: not root, so these are not installed: apt-get install $${missing[*]}"; \
+	elif ! { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$${missing[@]}"; } >/dev/null; then \
+	    echo "skipped: tools: apt-get could not install $${missing[*]}"; \
+	fi
+	@[[ -x $(HOMEOSTAT_TOOLS)/bin/wit-bindgen ]] || \
+	    $(CARGO) install wit-bindgen-cli --version '^0.61' --locked --root '$(HOMEOSTAT_TOOLS)' || \
+	    echo 'skipped: tools: wit-bindgen cannot be built; examples and tests in C are skipped'
+	@command -v python3 >/dev/null || echo 'skipped: tools: there is no python3; examples and tests in Python are skipped'
+	@command -v npm >/dev/null || echo 'skipped: tools: there is no npm; examples and tests in JavaScript are skipped'
+
+.PHONY: examples $(EXAMPLES:%=example-%)
+# One part each: `make --keep-going examples` builds what can be built.
+examples: setup tools $(EXAMPLES:%=example-%) ## Build the plugins in examples/, each into its folder
+
+example-%: FORCE
+	$(MAKE) --directory 'examples/$*'
+
+.PHONY: FORCE
+FORCE:
 
 .PHONY: sim
 # The seed decides everything: what goes wrong in a world, and when.

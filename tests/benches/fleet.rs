@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 
 use homeostat_tests::{binary, plugin};
 
+#[path = "fleet/hostile.rs"]
+mod hostile;
+
 const DEADLINE: Duration = Duration::from_secs(120);
 
 /// A running `homeostat serve`, ended when dropped.
@@ -329,6 +332,9 @@ fn main() {
     }
     if chosen("roll") {
         roll(100, 10, 20);
+    }
+    if chosen("hostile") {
+        hostile::measure();
     }
     if chosen("restart") {
         restart(100_000, 3);

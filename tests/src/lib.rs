@@ -3,16 +3,22 @@
 //! Nothing of homeostat is linked into these tests: they type what a user types, and look at what a user sees.
 
 mod process;
+mod registry;
+mod rest;
 mod run;
 mod until;
+mod variant;
 mod watch;
 mod world;
 
 use std::path::PathBuf;
 
 pub use process::Process;
+pub use registry::Registry;
+pub use rest::{Fault, Rest};
 pub use run::Run;
 pub use until::{LONG, until, until_eq};
+pub use variant::Variant;
 pub use watch::{Seen, Watch};
 pub use world::{Fingerprint, World, group};
 

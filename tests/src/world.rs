@@ -101,6 +101,17 @@ impl World {
         host
     }
 
+    /// Start a host with more options and variables in its environment, and wait until it answers.
+    #[track_caller]
+    pub fn serve_knowing(&self, options: &str, variables: &[(&str, &str)]) -> Process {
+        let number = self.processes.fetch_add(1, Ordering::Relaxed);
+        let mut command = self.command(format!("serve {options}").split_whitespace());
+        command.envs(variables.iter().copied());
+        let mut host = Process::start(command, &self.path(&format!("log-{number}")).to_string_lossy());
+        host.until_prints("ready");
+        host
+    }
+
     /// The `Plugins` of a stack: `file` over this world's `instances`, and `vanilla`.
     pub fn plugins(&self) -> Value {
         json!({"file": self.file_plugin("instances"), "vanilla": {"Path": plugin("flavor_vanilla")}})

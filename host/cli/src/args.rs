@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use homeostat_core::grant::{DirGrant, DirMode};
 use tracing_subscriber::EnvFilter;
 
 use crate::failure::Usage;
@@ -141,25 +140,6 @@ pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     homeostat_core::bytes::parse(text)
 }
 
-/// A directory to grant, as `HOST:GUEST`, `HOST:GUEST:ro` or `HOST:GUEST:rw`. The path on the host is made absolute.
-pub(crate) fn dir_grant(text: &str) -> Result<DirGrant, String> {
-    const FORM: &str = "write it as HOST:GUEST or HOST:GUEST:rw, for example ./machines:/instances:rw";
-    let (paths, mode) = match text.rsplit_once(':') {
-        Some((paths, "rw")) => (paths, DirMode::ReadWrite),
-        Some((paths, "ro")) => (paths, DirMode::ReadOnly),
-        _ => (text, DirMode::default()),
-    };
-    let (host, guest) = paths.rsplit_once(':').ok_or_else(|| format!("{text:?} names one directory only; {FORM}"))?;
-    if !guest.starts_with('/') {
-        return Err(format!("{guest:?} is no absolute path of the guest; {FORM}"));
-    }
-    if host.is_empty() {
-        return Err(format!("the directory on this host is missing; {FORM}"));
-    }
-    let host = std::path::absolute(host).map_err(|error| format!("{host:?} cannot be made absolute: {error}"))?;
-    Ok(DirGrant { host, guest: guest.into(), mode })
-}
-
 /// Whether standard output is a terminal that can be drawn on, and standard error too.
 pub(crate) fn on_a_terminal() -> bool {
     let capable = std::env::var_os("TERM").is_some_and(|term| term != "dumb" && !term.is_empty());
@@ -181,19 +161,6 @@ mod tests {
         assert_eq!(dir(false, Some("relative"), Some("/h")).as_deref(), Some("/h/.local/state/homeostat"));
         assert_eq!(dir(false, None, Some("")), None);
         assert_eq!(dir(false, None, None), None);
-    }
-
-    #[test]
-    fn a_directory_grant_is_read_only_unless_it_says_rw() {
-        let grant = dir_grant("/srv/a:b:/data:rw").unwrap();
-        assert_eq!((grant.host.to_str(), grant.guest.as_str()), (Some("/srv/a:b"), "/data"));
-        assert_eq!(grant.mode, DirMode::ReadWrite);
-        assert_eq!(dir_grant("/srv:/data").unwrap().mode, DirMode::ReadOnly);
-        assert_eq!(dir_grant("/srv:/data:ro").unwrap().mode, DirMode::ReadOnly);
-        assert!(dir_grant("machines:/data").unwrap().host.is_absolute());
-        for wrong in ["", "/srv", "/srv:data", ":/data", "/srv:/data:w", "rw"] {
-            assert!(dir_grant(wrong).is_err(), "{wrong:?} was accepted");
-        }
     }
 
     #[test]

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
-use homeostat_core::document::{Document, Source};
+use homeostat_core::document::{Document, Source, check_plugin};
 use homeostat_core::grant::{Grants, Limits};
-use homeostat_core::spec::PluginSpec;
+use homeostat_core::spec::{PluginSource, PluginSpec};
 use homeostat_runtime::{Plugin, Runtime, RuntimeConfig};
 use homeostat_server::call::Call;
 use homeostat_server::view::CallReply;
+use homeostat_source::{Lookup, Sources, Wanted};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -67,13 +68,16 @@ impl Target {
     pub(crate) async fn open(self, globals: &Globals) -> Result<Callee> {
         let Self { plugin, stack, grants } = self;
         match (Name::of(&plugin), stack) {
-            (Name::File(path), None) => Ok(Callee::Here(load_file(globals, &path, grants.grants()).await?)),
+            (Name::File(path), None) => {
+                let grants = grants.grants().map_err(Usage)?;
+                Ok(Callee::Here(load_file(globals, &path, grants).await?))
+            }
             (Name::File(_), Some(_)) => {
                 Err(Usage("--stack takes the name of a plugin in the stack, not a path".into()).into())
             }
             (Name::Registered(_), _) if !grants.is_empty() => {
                 let help = "a registered plugin has the grants it was registered with";
-                Err(Usage(format!("--dir goes with the path of a .wasm file; {help}")).into())
+                Err(Usage(format!("--allow-... goes with the path of a .wasm file; {help}")).into())
             }
             (Name::Registered(name), Some(stack)) => {
                 let spec = from_stack(&name, &stack)?;
@@ -114,8 +118,18 @@ impl Callee {
 /// # Errors
 /// What is wrong with the file or the grants.
 pub(crate) async fn load_file(globals: &Globals, path: &Path, grants: Grants) -> Result<Plugin> {
-    let spec = PluginSpec { path: absolute(path)?, grants, limits: Limits::default() };
     let name = path.file_stem().map_or_else(|| "plugin".into(), |it| it.to_string_lossy().into_owned());
+    // The name and the path are not bound to what a registered plugin's would be.
+    let stand_in = PluginSource::File("/plugin.wasm".into());
+    let spec = PluginSpec { source: stand_in, sha256: None, grants, limits: Limits::default() };
+    let spec = check_plugin("plugin", spec).map_err(|faults| {
+        let said = faults.iter().map(|it| match &it.help {
+            Some(help) => format!("{} ({help})", it.message),
+            None => it.message.clone(),
+        });
+        Usage(said.collect::<Vec<_>>().join("; "))
+    })?;
+    let spec = PluginSpec { source: PluginSource::File(absolute(path)?), ..spec };
     load(globals, &name, &spec).await
 }
 
@@ -124,8 +138,27 @@ async fn load(globals: &Globals, name: &str, spec: &PluginSpec) -> Result<Plugin
     Ok(runtime.load(name, spec).await?)
 }
 
+/// Where plugins are fetched from by this command itself.
+///
+/// # Errors
+/// Where their files cannot be kept.
+pub(crate) fn sources(globals: &Globals) -> Result<Sources> {
+    let cache = cache_dir(globals);
+    Ok(Sources::new(&cache.with_file_name("plugins-by-hand"), &homeostat_source::Config::default())?)
+}
+
+/// Fetch a plugin to look at, from a URL or a registry.
+///
+/// # Errors
+/// Where it cannot be had.
+pub(crate) async fn fetch(globals: &Globals, source: &str) -> Result<PathBuf> {
+    let source: PluginSource = source.parse().map_err(Usage)?;
+    let wanted = Wanted { pin: None, locked: None, lookup: Lookup::Anew, advice: "look at another one" };
+    Ok(sources(globals)?.fetch(&source, &wanted).await?.path)
+}
+
 /// The host's code cache where this user may use it, or else one of the user's own.
-fn cache_dir(globals: &Globals) -> PathBuf {
+pub(crate) fn cache_dir(globals: &Globals) -> PathBuf {
     let own = || std::env::temp_dir().join(format!("homeostat-cache-{}", rustix::process::geteuid().as_raw()));
     let Ok(state_dir) = globals.state_dir() else { return own() };
     let cache = state_dir.join("cache");

@@ -119,6 +119,10 @@ impl Command {
 }
 
 fn main() -> ExitCode {
+    // First of all: there are as many of these as processes, and none needs anything of the rest.
+    if let Some(code) = homeostat_process::as_supervisor(std::env::args_os()) {
+        return code;
+    }
     let Cli { globals, command } = Cli::parse();
     tracing_subscriber::fmt()
         .with_env_filter(globals.log_filter(command.log_default()))

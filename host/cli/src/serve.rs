@@ -9,7 +9,7 @@ use clap::builder::NonEmptyStringValueParser;
 use homeostat_server::{Host, HostConfig, api};
 use tokio::sync::oneshot;
 
-use crate::args::{Globals, duration};
+use crate::args::{Globals, absolute, duration};
 use crate::out;
 use crate::signals::Signals;
 
@@ -44,6 +44,12 @@ pub(crate) struct HostArgs {
     /// The instance that this host itself runs on, by the provider's id or the logical id: it is destroyed or replaced last
     #[arg(long = "self", value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     self_instance: Option<String>,
+    /// Swap a plugin when its file changes, as `plugin swap` does: a new version that does not fit is refused
+    #[arg(long)]
+    watch: bool,
+    /// Certificates (PEM) to trust besides the system's where plugins are fetched from URLs and registries
+    #[arg(long, value_name = "FILE")]
+    roots: Option<PathBuf>,
 }
 
 impl HostArgs {
@@ -56,6 +62,8 @@ impl HostArgs {
         config.parallel = self.parallel.map_or(config.parallel, usize::from);
         config.resync = self.resync.unwrap_or(config.resync);
         config.self_instance.clone_from(&self.self_instance);
+        config.swap_changed = self.watch;
+        config.sources.roots = self.roots.as_deref().map(absolute).transpose()?;
         Ok(Host::open(config).await?)
     }
 }

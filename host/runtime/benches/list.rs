@@ -64,5 +64,6 @@ fn instance(slot: usize) -> InstanceSpec {
 
 fn spec(instances: &Path) -> PluginSpec {
     let grant = DirGrant { host: instances.to_owned(), guest: "/instances".to_owned(), mode: DirMode::ReadWrite };
-    PluginSpec { path: file_plugin(), grants: Grants { dirs: vec![grant] }, limits: Limits::default() }
+    let grants = Grants { dirs: vec![grant], ..Grants::default() };
+    PluginSpec { source: file_plugin().into(), sha256: None, grants, limits: Limits::default() }
 }

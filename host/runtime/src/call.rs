@@ -7,7 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use homeostat_core::grant::Limits;
 use homeostat_core::outcome::PluginError;
@@ -15,68 +15,22 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use wasmtime::component::ResourceTable;
-use wasmtime::{ResourceLimiter, Store, Trap, UpdateDeadline};
-use wasmtime_wasi::{I32Exit, WasiCtx};
+use wasmtime::{Store, Trap};
+use wasmtime_wasi::I32Exit;
 
 use crate::abi::v0_1::Linked;
+use crate::breaker::{Breaker, End, Open};
 use crate::cache::Compiled;
 use crate::cpu;
-use crate::engine::TABLE_ELEMENTS;
 use crate::error::{CallError, CallErrorKind};
-use crate::grant::{Access, Dirs};
+use crate::files::{CutOff, FileTap, FileWire};
+use crate::grant::{Access, Authority};
 use crate::host::Host;
-use crate::output::{Log, Output, Pipe, Stream};
+use crate::output::Log;
+use crate::state::{Budget, CallState, Verdict};
 
 /// How long after the wall-clock limit the caller gives up by itself: the guest's thread may hang in the kernel.
 const GRACE: Duration = Duration::from_secs(2);
-
-/// Handles (files, streams) that a guest may hold at once.
-const HANDLES: usize = 4096;
-
-/// Bytes that a guest may hand to the host in one call or answer.
-const HOSTCALL_FUEL: usize = 64 << 20;
-
-/// Random bytes that a guest may ask for in one call.
-const RANDOM: u64 = 1 << 20;
-
-/// What the host keeps of one guest.
-pub(crate) struct CallState {
-    pub wasi: WasiCtx,
-    pub table: ResourceTable,
-    pub output: Arc<Output>,
-    memory_limit: u64,
-    memory: u64,
-    cpu_limit: Duration,
-    verdict: Option<Verdict>,
-}
-
-/// Why the host stopped a guest.
-#[derive(Clone, Copy)]
-enum Verdict {
-    Cpu,
-    Memory,
-}
-
-impl ResourceLimiter for CallState {
-    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let memory = self.memory + desired.saturating_sub(current) as u64;
-        if memory > self.memory_limit {
-            self.verdict = Some(Verdict::Memory);
-            return Err(wasmtime::Error::msg("memory limit"));
-        }
-        self.memory = memory;
-        Ok(true)
-    }
-
-    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        if desired > TABLE_ELEMENTS {
-            self.verdict = Some(Verdict::Memory);
-            return Err(wasmtime::Error::msg("table limit"));
-        }
-        Ok(true)
-    }
-}
 
 /// Why a call gave nothing that can be used, before it is known whose fault it is.
 pub(crate) enum Fault {
@@ -101,6 +55,21 @@ pub(crate) enum Failure {
     /// The component is not what its exports say: instantiation refused it without running it.
     Link(String),
     Call(CallErrorKind),
+}
+
+/// A call that the sandbox had to end: a trap, or a limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// The plugin's name.
+    pub plugin: String,
+    /// Which version of it: the SHA-256 of its file, in hexadecimal.
+    pub digest: String,
+    /// What was called.
+    pub function: &'static str,
+    /// Whether the function is not called for a while now, because it happened too often.
+    pub opened: bool,
+    /// What happened.
+    pub reason: String,
 }
 
 /// What a plugin was asked so far.
@@ -132,11 +101,15 @@ pub(crate) type Guest<'a, R> = Pin<Box<dyn Future<Output = Result<R, Fault>> + S
 pub(crate) struct Sandbox {
     pub name: Arc<str>,
     pub linked: Linked,
+    /// What comes between the plugin and its files, where it was loaded with such a thing.
+    pub files: Option<Arc<dyn FileWire>>,
     host: Arc<Host>,
-    dirs: Dirs,
+    authority: Arc<Authority>,
     limits: Limits,
     turns: Semaphore,
     counters: Counters,
+    breaker: Breaker,
+    digest: Arc<str>,
     log: Arc<Log>,
     /// Keeps the machine code findable for the next plugin of the same file.
     _compiled: Arc<Compiled>,
@@ -146,18 +119,22 @@ impl Sandbox {
     pub(crate) fn new(
         host: Arc<Host>,
         name: &str,
+        digest: &str,
         linked: Linked,
-        dirs: Dirs,
+        authority: Authority,
         limits: Limits,
         compiled: Arc<Compiled>,
     ) -> Self {
         let name: Arc<str> = name.into();
         Self {
             linked,
-            dirs,
+            files: None,
+            authority: Arc::new(authority),
             turns: Semaphore::new((limits.calls.max(1) as usize).min(Semaphore::MAX_PERMITS)),
             limits,
             counters: Counters::default(),
+            breaker: Breaker::default(),
+            digest: digest.into(),
             log: Arc::new(Log::new(name.clone())),
             name,
             host,
@@ -190,13 +167,24 @@ impl Sandbox {
         R: Send + 'static,
         F: for<'a> FnOnce(&'a Linked, &'a mut Store<CallState>) -> Guest<'a, R> + Send + 'static,
     {
-        self.attempt(self.limits.wall, self.limits.cpu, access, body).await.map_err(|failure| {
+        if let Err(open) = self.breaker.admit(function, Instant::now()) {
+            return Err(self.error(function, CallErrorKind::Degraded { retry_after: open.rest, reason: open.reason }));
+        }
+        let mut judged = Judged { sandbox: self, function, done: false };
+        let result = self.attempt(self.limits.wall, self.limits.cpu, access, body).await.map_err(|failure| {
             let kind = match failure {
                 Failure::Call(kind) => kind,
                 Failure::Link(message) => CallErrorKind::Trap { message, stderr: String::new() },
             };
             self.error(function, kind)
-        })
+        });
+        judged.ended(result.as_ref().err());
+        result
+    }
+
+    /// The functions that are not called for now, because they crashed too often.
+    pub(crate) fn degraded(&self) -> Vec<Open> {
+        self.breaker.open(Instant::now())
     }
 
     pub(crate) fn error(&self, function: &'static str, kind: CallErrorKind) -> CallError {
@@ -276,44 +264,20 @@ impl Sandbox {
     /// # Errors
     /// A grant that cannot be given.
     pub(crate) fn store(&self, cpu: Duration, access: Access) -> Result<Store<CallState>, String> {
-        let output = Output::new(self.log.clone());
-        let mut wasi = WasiCtx::builder();
-        wasi.allow_blocking_current_thread(true)
-            .stdout(Pipe(output.clone(), Stream::Out))
-            .stderr(Pipe(output.clone(), Stream::Err))
-            .max_random_size(RANDOM);
-        let mut wasi = wasi.build();
-        *wasi.filesystem() = self.dirs.view(access)?;
-        let mut table = ResourceTable::new();
-        table.set_max_capacity(HANDLES);
-        let state = CallState {
-            wasi,
-            table,
-            output,
-            memory_limit: self.limits.memory,
-            memory: 0,
-            cpu_limit: cpu,
-            verdict: None,
-        };
-        let mut store = Store::new(self.host.engine(), state);
-        store.limiter(|state| state);
-        store.set_hostcall_fuel(HOSTCALL_FUEL);
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|mut cx| {
-            let state = cx.data_mut();
-            if cpu::used() > state.cpu_limit {
-                state.verdict = Some(Verdict::Cpu);
-                return Err(wasmtime::Error::msg("CPU budget"));
-            }
-            Ok(UpdateDeadline::Yield(1))
-        });
-        Ok(store)
+        let Limits { memory, answer, .. } = self.limits;
+        let budget = Budget { memory, cpu };
+        let mut state = CallState::new(self.authority.clone(), access, budget, self.log.clone())?;
+        state.files = self.files.clone().map(|wire| Arc::new(FileTap::new(wire)));
+        Ok(state.into_store(self.host.engine(), answer))
     }
 
     /// Say whose fault it was.
     pub(crate) fn judge(&self, fault: Fault, store: &Store<CallState>, cpu: Duration) -> Failure {
         let (error, starting) = match fault {
-            Fault::Plugin(error) => return Failure::Call(CallErrorKind::Plugin(error)),
+            Fault::Plugin(mut error) => {
+                store.data().output.redact(&mut error.message);
+                return Failure::Call(CallErrorKind::Plugin(error));
+            }
             Fault::Nonsense(what) => return Failure::Call(CallErrorKind::Nonsense(what)),
             Fault::Instantiate(error) => (error, true),
             Fault::Run(error) => (error, false),
@@ -323,6 +287,10 @@ impl Sandbox {
             Some(Verdict::Cpu) => CallErrorKind::CpuBudget { limit: cpu },
             Some(Verdict::Memory) => CallErrorKind::Memory { limit: self.limits.memory },
             None => {
+                if error.is::<CutOff>() {
+                    // Nothing that the plugin has to answer for. The wire knows where it was.
+                    return Failure::Call(CallErrorKind::Stopped);
+                }
                 let message = if let Some(trap) = error.downcast_ref::<Trap>() {
                     trap.to_string()
                 } else if let Some(I32Exit(status)) = error.downcast_ref::<I32Exit>() {
@@ -335,6 +303,43 @@ impl Sandbox {
                 CallErrorKind::Trap { message, stderr: state.output.stderr() }
             }
         })
+    }
+}
+
+/// Tells the breaker how a call ended, also when its caller goes away.
+struct Judged<'a> {
+    sandbox: &'a Sandbox,
+    function: &'static str,
+    done: bool,
+}
+
+impl Judged<'_> {
+    fn ended(&mut self, error: Option<&CallError>) {
+        self.done = true;
+        let Self { sandbox, function, .. } = *self;
+        let reason = error.filter(|it| it.kind.is_trap()).map(|it| it.kind.to_string());
+        let end = match (&reason, error) {
+            (Some(reason), _) => End::Trapped(reason),
+            (None, Some(CallError { kind: CallErrorKind::Stopped, .. })) => End::Dropped,
+            (None, _) => End::Answered,
+        };
+        let opened = sandbox.breaker.ended(function, end, Instant::now());
+        let (Some(reason), plugin) = (reason, &*sandbox.name) else { return };
+        if opened {
+            tracing::warn!(plugin, function, "degraded after repeated crashes, calls pause: {reason}");
+        }
+        let trouble =
+            Trouble { plugin: plugin.to_owned(), digest: sandbox.digest.to_string(), function, opened, reason };
+        // Nobody needs to listen.
+        let _ = sandbox.host.troubles().send(trouble);
+    }
+}
+
+impl Drop for Judged<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.sandbox.breaker.ended(self.function, End::Dropped, Instant::now());
+        }
     }
 }
 
@@ -360,13 +365,7 @@ impl InFlight {
     fn ended(mut self, failure: Option<&Failure>) {
         let trapped = match failure {
             Some(Failure::Link(_)) => true,
-            Some(Failure::Call(kind)) => matches!(
-                kind,
-                CallErrorKind::Trap { .. }
-                    | CallErrorKind::Timeout { .. }
-                    | CallErrorKind::CpuBudget { .. }
-                    | CallErrorKind::Memory { .. }
-            ),
+            Some(Failure::Call(kind)) => kind.is_trap(),
             None => false,
         };
         self.count(failure.is_some(), trapped);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use homeostat_core::bytes;
 use homeostat_core::outcome::{ErrorCode, PluginError};
+use homeostat_core::spec::PluginSource;
 use thiserror::Error;
 
 /// The runtime cannot start.
@@ -23,6 +24,9 @@ pub enum RuntimeError {
     /// The Wasm engine refused its settings.
     #[error("the Wasm engine cannot start on this machine: {0}")]
     Engine(String),
+    /// The directory of the processes that plugins start cannot be used.
+    #[error("the processes of plugins cannot be kept")]
+    Processes(#[source] homeostat_process::ExecError),
     /// The operating system gave no threads.
     #[error("cannot start the threads of the guests")]
     Threads(#[source] io::Error),
@@ -33,15 +37,15 @@ pub enum RuntimeError {
 pub struct LoadError {
     /// The name it was to be registered as.
     pub plugin: String,
-    /// Its file.
-    pub path: PathBuf,
+    /// Where its file comes from.
+    pub source: PluginSource,
     /// Which stage refused it, and why.
     pub kind: Box<LoadErrorKind>,
 }
 
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot load plugin {:?} from {}: {}", self.plugin, self.path.display(), self.kind)
+        write!(f, "cannot load plugin {:?} from {}: {}", self.plugin, self.source, self.kind)
     }
 }
 
@@ -55,6 +59,9 @@ impl std::error::Error for LoadError {
 /// The stage of loading that refused a plugin, and why.
 #[derive(Debug, Error)]
 pub enum LoadErrorKind {
+    /// Its file is elsewhere.
+    #[error("its file has to be fetched first")]
+    NotFetched,
     /// There is no such file.
     #[error("there is no such file; build the plugin, or mend its Path")]
     NoFile,
@@ -160,6 +167,28 @@ pub enum LoadErrorKind {
         /// The limit.
         limit: Duration,
     },
+    /// It has two manifests.
+    #[error("it holds {count} manifests that differ; build it with one")]
+    Manifests {
+        /// How many.
+        count: usize,
+    },
+    /// Its manifest cannot be read.
+    #[error("its manifest ({place}) cannot be used: {reason}")]
+    Manifest {
+        /// Where it is.
+        place: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// It is not the file that was asked for.
+    #[error("its SHA-256 is {found}, and {wanted} is asked for; somebody changed the file, or the pin is out of date")]
+    Digest {
+        /// The digest of the file.
+        found: String,
+        /// The digest that it must have.
+        wanted: String,
+    },
     /// A grant names a directory that cannot be given.
     #[error("{0}")]
     Grant(String),
@@ -236,6 +265,17 @@ pub enum CallErrorKind {
     /// What it was granted is not there (any more). The guest was not started.
     #[error("{0}")]
     Grant(String),
+    /// It crashed so often that it is left alone for a while. The guest was not started.
+    #[error(
+        "it crashed too often and is left alone for {} more; last: {reason}",
+        homeostat_core::duration::format(Duration::from_secs(retry_after.as_secs() + 1))
+    )]
+    Degraded {
+        /// When a call is worth trying again.
+        retry_after: Duration,
+        /// How the last call ended.
+        reason: String,
+    },
     /// The host is stopping. The guest was not started, or was stopped in the middle.
     #[error("the host is stopping")]
     Stopped,
@@ -246,6 +286,16 @@ fn shown(stderr: &str) -> String {
     let line = stderr.lines().map(str::trim).rfind(|line| !line.is_empty() && !line.starts_with("note: "));
     line.map(|line| format!(" ({})", line.chars().filter(|c| !c.is_control()).take(400).collect::<String>()))
         .unwrap_or_default()
+}
+
+impl CallErrorKind {
+    /// Whether the sandbox had to end the guest: it crashed, or reached a limit.
+    pub fn is_trap(&self) -> bool {
+        match self {
+            Self::Trap { .. } | Self::Timeout { .. } | Self::CpuBudget { .. } | Self::Memory { .. } => true,
+            Self::Plugin(_) | Self::Nonsense(_) | Self::Grant(_) | Self::Degraded { .. } | Self::Stopped => false,
+        }
+    }
 }
 
 impl CallError {
@@ -262,7 +312,7 @@ impl CallError {
     pub fn effect_unknown(&self) -> bool {
         match &self.kind {
             CallErrorKind::Plugin(error) => error.code == ErrorCode::Internal,
-            CallErrorKind::Grant(_) => false,
+            CallErrorKind::Grant(_) | CallErrorKind::Degraded { .. } => false,
             CallErrorKind::Timeout { .. }
             | CallErrorKind::CpuBudget { .. }
             | CallErrorKind::Memory { .. }

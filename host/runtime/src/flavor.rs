@@ -11,9 +11,10 @@ use serde_json::Value;
 use wasmtime::Store;
 
 use crate::abi::v0_1::{self, Index, Linked};
-use crate::call::{CallState, Fault, Sandbox};
+use crate::call::{Fault, Sandbox};
 use crate::error::{CallError, CallErrorKind};
 use crate::grant::Access;
+use crate::state::CallState;
 
 /// A flavor plugin. Cheap to clone. Each call gets a fresh instance of the component, under the plugin's limits; one
 /// that is dropped midway is stopped. Calls need a tokio runtime with time, and do not block it.

@@ -1,6 +1,11 @@
 //! What a file is, told from its bytes alone: before anything is compiled, and without trusting any of it.
 
-use wasmparser::{ComponentExternalKind, Encoding, Parser, Payload, Validator, WasmFeatures};
+use std::collections::BTreeSet;
+
+use homeostat_core::grant::Manifest;
+use wasmparser::{
+    BinaryReader, ComponentExternalKind, Encoding, Parser, Payload, ProducersSectionReader, Validator, WasmFeatures,
+};
 
 use crate::abi::{PACKAGE, Version};
 use crate::error::LoadErrorKind;
@@ -9,12 +14,25 @@ use crate::plugin::PluginKind;
 /// Names a component may import or export; more is no plugin.
 const NAMES: usize = 10_000;
 
-/// What a component imports and exports, by name.
+/// What a component imports and exports, by name, and what its custom sections say of it.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     pub imports: Vec<String>,
     pub exports: Vec<String>,
+    /// What was found under [`Manifest::SECTION`], once for each different content.
+    pub manifests: Vec<Vec<u8>>,
+    /// What it was made with: languages, compilers and tools with their versions, as the `producers` sections say.
+    pub producers: BTreeSet<String>,
 }
+
+/// Custom sections of one file that are read; a file with more is stepped over.
+const SECTIONS: usize = 10_000;
+
+/// How deep modules and components may be nested to be looked into.
+const DEPTH: usize = 8;
+
+/// Producers of one file that are kept.
+const PRODUCERS: usize = 32;
 
 /// Which world a component is of.
 #[derive(Debug, PartialEq)]
@@ -25,7 +43,7 @@ pub(crate) struct World {
     pub served_by: Version,
 }
 
-/// Check that this is a whole component, and read its names. Costs little: nested modules are stepped over.
+/// Check that this is a whole component, and read its names. Costs little: of nested modules the code is stepped over.
 pub(crate) fn names(bytes: &[u8]) -> Result<Names, LoadErrorKind> {
     if bytes.is_empty() {
         return Err(LoadErrorKind::Empty);
@@ -54,9 +72,12 @@ pub(crate) fn names(bytes: &[u8]) -> Result<Names, LoadErrorKind> {
         match payload {
             Payload::Version { encoding: Encoding::Module, .. } => return Err(LoadErrorKind::CoreModule),
             Payload::ModuleSection { unchecked_range, .. } | Payload::ComponentSection { unchecked_range, .. } => {
+                let nested = bytes.get(unchecked_range.clone()).ok_or(LoadErrorKind::Truncated { size })?;
+                names.look_into(nested, DEPTH);
                 // The parser itself already counts from behind it.
-                rest = bytes.get(unchecked_range.end..).ok_or(LoadErrorKind::Truncated { size })?;
+                rest = &bytes[unchecked_range.end..];
             }
+            Payload::CustomSection(section) => names.custom(section.name(), section.data(), section.data_offset()),
             Payload::ComponentImportSection(section) => {
                 for import in section {
                     names.imports.push(import.map_err(|e| broken(&e, size))?.name.name.to_owned());
@@ -81,6 +102,50 @@ pub(crate) fn names(bytes: &[u8]) -> Result<Names, LoadErrorKind> {
         }
     }
     Ok(names)
+}
+
+impl Names {
+    /// Read the custom sections of a nested module or component. What is broken in it, the compiler will say.
+    fn look_into(&mut self, bytes: &[u8], depth: usize) {
+        let Some(depth) = depth.checked_sub(1) else { return };
+        let mut parser = Parser::new(0);
+        parser.set_features(WasmFeatures::all());
+        let mut rest = bytes;
+        for _ in 0..SECTIONS {
+            let Ok(wasmparser::Chunk::Parsed { consumed, payload }) = parser.parse(rest, true) else { return };
+            rest = &rest[consumed..];
+            match payload {
+                Payload::CodeSectionStart { size, .. } => {
+                    parser.skip_section();
+                    let Some(behind) = rest.get(size as usize..) else { return };
+                    rest = behind;
+                }
+                Payload::ModuleSection { unchecked_range, .. } | Payload::ComponentSection { unchecked_range, .. } => {
+                    let Some(nested) = bytes.get(unchecked_range.clone()) else { return };
+                    self.look_into(nested, depth);
+                    rest = &bytes[unchecked_range.end..];
+                }
+                Payload::CustomSection(section) => self.custom(section.name(), section.data(), section.data_offset()),
+                Payload::End(_) => return,
+                _ => {}
+            }
+        }
+    }
+
+    fn custom(&mut self, name: &str, data: &[u8], offset: usize) {
+        if name == Manifest::SECTION && !self.manifests.iter().any(|it| it == data) {
+            self.manifests.push(data.to_owned());
+        }
+        if name != "producers" {
+            return;
+        }
+        let Ok(fields) = ProducersSectionReader::new(BinaryReader::new(data, offset)) else { return };
+        for value in fields.into_iter().flatten().flat_map(|field| field.values.into_iter().flatten()) {
+            if self.producers.len() < PRODUCERS {
+                self.producers.insert(format!("{} {}", value.name, value.version).trim().chars().take(80).collect());
+            }
+        }
+    }
 }
 
 /// Check the whole file against the format. Costs some 10 ms for each megabyte.
@@ -215,7 +280,7 @@ mod tests {
     use super::*;
 
     fn with(exports: &[&str]) -> Names {
-        Names { imports: vec![], exports: exports.iter().map(|e| (*e).to_owned()).collect() }
+        Names { exports: exports.iter().map(|e| (*e).to_owned()).collect(), ..Names::default() }
     }
 
     #[test]

@@ -11,9 +11,10 @@ use serde_json::Value;
 use wasmtime::Store;
 
 use crate::abi::v0_1::{self, Linked, ListRequest, Page};
-use crate::call::{CallState, Fault, Sandbox};
+use crate::call::{Fault, Sandbox};
 use crate::error::{CallError, CallErrorKind};
 use crate::grant::Access;
+use crate::state::CallState;
 use crate::warm::WarmInstance;
 
 /// Instances asked for on one page.

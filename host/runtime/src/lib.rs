@@ -8,37 +8,46 @@
 //! A plugin comes in through `load` (file -> `inspect` -> `cache` or compiler -> link -> `describe`), with the
 //! directories of `grant`. A call goes `instance` or `flavor` -> `call` (limits, threads) -> `abi` -> guest.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use homeostat_core::spec::PluginSpec;
+use tokio::sync::broadcast;
 
 mod abi;
+mod breaker;
 mod cache;
 mod call;
 mod cpu;
 mod describe;
 mod engine;
 mod error;
+mod exec;
+mod files;
 mod flavor;
 mod grant;
 mod host;
+mod http;
 mod inspect;
 mod instance;
 mod load;
+mod manifest;
 mod output;
 mod plugin;
+mod state;
 mod ticker;
 mod warm;
 
-pub use call::CallStats;
+pub use call::{CallStats, Trouble};
 pub use describe::PluginDescription;
 pub use error::{CallError, CallErrorKind, LoadError, LoadErrorKind, RuntimeError};
+pub use files::{FaultAt, FileError, FileOperation, FileVerdict, FileWire};
 pub use flavor::{FlavorPlugin, FlavorReader};
 pub use instance::{InstancePlugin, InstanceReader};
-pub use plugin::{Plugin, PluginInfo, PluginKind};
+pub use manifest::{parse as parse_manifest, seal};
+pub use plugin::{Degraded, Plugin, PluginInfo, PluginKind};
 pub use warm::WarmInstance;
 
 /// How a runtime is set up.
@@ -48,13 +57,27 @@ pub struct RuntimeConfig {
     pub cache_dir: PathBuf,
     /// Threads that guests run on. 0: as many as there are cores, and 2 at least.
     pub guest_threads: usize,
+    /// Where the host's own secrets are, a file each; none where it has no such store.
+    pub secrets: Option<PathBuf>,
+    /// Where the processes that plugins start are kept track of; none where they may start none. The program that embeds
+    /// this has to begin with `homeostat_process::as_supervisor`.
+    pub processes: Option<PathBuf>,
 }
 
 impl RuntimeConfig {
     /// The usual setup, with this cache.
     pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
-        Self { cache_dir: cache_dir.into(), guest_threads: 0 }
+        Self { cache_dir: cache_dir.into(), guest_threads: 0, secrets: None, processes: None }
     }
+}
+
+/// What comes between a plugin and the world, where it is checked rather than used.
+#[derive(Clone, Default)]
+pub struct Wires {
+    /// Before its operations on files.
+    pub files: Option<Arc<dyn FileWire>>,
+    /// Before its HTTP requests.
+    pub http: Option<Arc<dyn homeostat_egress::wire::Wire>>,
 }
 
 /// A future that runs on the guests' threads. It is stopped when this is dropped.
@@ -89,16 +112,51 @@ impl Runtime {
         host::Host::start(config).map(|host| Self(Arc::new(host)))
     }
 
-    /// Load a plugin, and ask it what it is. Needs a tokio runtime with time, and does not block it.
+    /// Load a plugin from its file, which was fetched where its source is no file, and ask it what it is. Needs a tokio runtime with time, and does not block it.
     ///
     /// # Errors
     /// What is wrong with the file, its imports, its exports, its description or its grants, and how to mend it.
-    pub async fn load(&self, name: &str, spec: &PluginSpec) -> Result<Plugin, LoadError> {
-        load::load(&self.0, name, spec).await.map_err(|kind| LoadError {
+    pub async fn load_file(&self, name: &str, file: &Path, spec: &PluginSpec) -> Result<Plugin, LoadError> {
+        self.load_wired(name, file, spec, Wires::default()).await
+    }
+
+    /// As [`Self::load_file`], with something that decides what becomes of each of the plugin's operations on files, and of
+    /// each of its requests: for checking plugins. It costs each of them a little.
+    ///
+    /// # Errors
+    /// As [`Self::load_file`].
+    pub async fn load_wired(
+        &self,
+        name: &str,
+        file: &Path,
+        spec: &PluginSpec,
+        wires: Wires,
+    ) -> Result<Plugin, LoadError> {
+        load::load(&self.0, name, file, spec, wires).await.map_err(|kind| LoadError {
             plugin: name.to_owned(),
-            path: spec.path.clone(),
+            source: spec.source.clone(),
             kind: Box::new(kind),
         })
+    }
+
+    /// Load a plugin whose source is a file.
+    ///
+    /// # Errors
+    /// As [`Self::load_file`]; where the source has to be fetched first.
+    pub async fn load(&self, name: &str, spec: &PluginSpec) -> Result<Plugin, LoadError> {
+        match spec.source.file() {
+            Some(file) => self.load_file(name, file, spec).await,
+            None => Err(LoadError {
+                plugin: name.to_owned(),
+                source: spec.source.clone(),
+                kind: Box::new(LoadErrorKind::NotFetched),
+            }),
+        }
+    }
+
+    /// Calls that the sandbox has to end, from now on. One that does not keep up misses the oldest.
+    pub fn troubles(&self) -> broadcast::Receiver<Trouble> {
+        self.0.troubles().subscribe()
     }
 
     /// Run a future on the guests' threads until it ends or the answer is dropped. Worth it for one that makes several

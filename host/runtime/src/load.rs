@@ -6,21 +6,25 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use homeostat_core::grant::Manifest;
 use homeostat_core::spec::PluginSpec;
 use sha2::{Digest, Sha256};
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::timeout;
-use wasmtime::component::Component;
+use wasmtime::component::{Component, Linker};
 
+use crate::Wires;
 use crate::abi::{PACKAGE, Version, v0_1::Linked};
 use crate::cache::{Compiled, hex};
 use crate::call::{Failure, Sandbox};
 use crate::describe::PluginDescription;
 use crate::error::{CallErrorKind, LoadErrorKind};
-use crate::grant::{Access, Dirs};
+use crate::grant::{Access, Authority};
 use crate::host::Host;
 use crate::inspect::{self, Names, World};
+use crate::manifest;
 use crate::plugin::{Plugin, PluginInfo, PluginKind};
+use crate::state::CallState;
 
 /// The largest file that may be a plugin, in bytes.
 const SIZE: u64 = 64 << 20;
@@ -37,31 +41,53 @@ struct Checked {
     digest: String,
     names: Names,
     world: World,
+    manifest: Manifest,
 }
 
 /// The whole pipeline.
-pub(crate) async fn load(host: &Arc<Host>, name: &str, spec: &PluginSpec) -> Result<Plugin, LoadErrorKind> {
+pub(crate) async fn load(
+    host: &Arc<Host>,
+    name: &str,
+    file: &Path,
+    spec: &PluginSpec,
+    wires: Wires,
+) -> Result<Plugin, LoadErrorKind> {
     let start = Instant::now();
-    let path = spec.path.clone();
+    let path = file.to_owned();
     let checked = beside(host, move || check(&path)).await??;
-    let Checked { bytes, digest, names, world } = checked;
+    let Checked { bytes, digest, names, world, manifest } = checked;
+    if let Some(wanted) = spec.sha256.as_ref().filter(|wanted| **wanted != digest) {
+        return Err(LoadErrorKind::Digest { found: digest, wanted: wanted.clone() });
+    }
     let size = bytes.len() as u64;
     let (compiled, from_cache) = compiled(host, &digest, bytes, COMPILE).await?;
-    let linked = link(host, &compiled.component, &names, &world)?;
+    let linked = match &wires.files {
+        None => link(host.linker(), &compiled.component, &names, &world)?,
+        Some(_) => {
+            let linker = host.wired_linker().map_err(|e| LoadErrorKind::Internal(format!("{e:#}")))?;
+            link(&linker, &compiled.component, &names, &world)?
+        }
+    };
 
-    let grants = spec.grants.clone();
-    let dirs = beside(host, move || Dirs::open(&grants)).await?.map_err(LoadErrorKind::Grant)?;
-    let sandbox = Arc::new(Sandbox::new(host.clone(), name, linked, dirs, spec.limits.clone(), compiled));
+    let (of_work, called, wants, given) = (host.clone(), name.to_owned(), manifest.wants.clone(), spec.clone());
+    let authority = beside(host, move || Authority::new(&of_work, &called, &wants, &given)).await?;
+    let authority = authority.map_err(LoadErrorKind::Grant)?;
+    authority.egress.interpose(wires.http);
+    let mut sandbox = Sandbox::new(host.clone(), name, &digest, linked, authority, spec.limits.clone(), compiled);
+    sandbox.files = wires.files;
+    let sandbox = Arc::new(sandbox);
     let description = describe(host, &sandbox).await?;
 
     let info = PluginInfo {
         name: name.to_owned(),
         kind: world.kind,
-        path: spec.path.clone(),
+        source: spec.source.clone(),
         digest,
         size,
         contract: format!("{PACKAGE}@{}", world.version),
         description,
+        manifest,
+        producers: names.producers.into_iter().collect(),
         imports: names.imports,
         exports: names.exports,
         grants: spec.grants.clone(),
@@ -90,8 +116,9 @@ fn check(path: &Path) -> Result<Checked, LoadErrorKind> {
         // A file may be cut off where a section ends: then this is the better message.
         Err(error) => return Err(inspect::validate(&bytes).err().unwrap_or(error)),
     };
+    let manifest = manifest::read(path, &names.manifests)?;
     let digest = hex(&Sha256::digest(&bytes));
-    Ok(Checked { bytes, digest, names, world })
+    Ok(Checked { bytes, digest, names, world, manifest })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, LoadErrorKind> {
@@ -157,9 +184,14 @@ fn compile(host: &Host, digest: &str, bytes: &[u8], turn: OwnedMutexGuard<()>) -
 }
 
 /// Check imports and exports against the world.
-fn link(host: &Host, component: &Component, names: &Names, world: &World) -> Result<Linked, LoadErrorKind> {
+fn link(
+    linker: &Linker<CallState>,
+    component: &Component,
+    names: &Names,
+    world: &World,
+) -> Result<Linked, LoadErrorKind> {
     let Version::V0_1 = world.served_by;
-    let pre = host.linker().instantiate_pre(component).map_err(|error| {
+    let pre = linker.instantiate_pre(component).map_err(|error| {
         let detail = format!("{error:#}");
         let named = names.imports.iter().find(|import| detail.contains(&format!("`{import}`")));
         let import = named.cloned().unwrap_or_else(|| "something".into());

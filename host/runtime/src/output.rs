@@ -13,6 +13,7 @@ use tokio::io::AsyncWrite;
 use tracing::Level;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+use zeroize::Zeroizing;
 
 /// Bytes of one line; more is cut off.
 const LINE: usize = 4096;
@@ -25,6 +26,9 @@ const LINES: u32 = 200;
 
 /// See [`LINES`].
 const WINDOW: Duration = Duration::from_secs(1);
+
+/// Bytes of the shortest secret that is hidden.
+const SHORTEST: usize = 4;
 
 /// Bytes that a guest may write to a stream in one go.
 const PERMIT: usize = 64 << 10;
@@ -98,6 +102,8 @@ fn clean(text: &str) -> String {
 pub(crate) struct Output {
     log: Arc<Log>,
     written: Mutex<Written>,
+    /// What must not be shown: secrets that the guest was given in this call, and what to show instead.
+    hidden: Mutex<Vec<(Zeroizing<String>, String)>>,
 }
 
 #[derive(Default)]
@@ -110,11 +116,31 @@ struct Written {
 
 impl Output {
     pub(crate) fn new(log: Arc<Log>) -> Arc<Self> {
-        Arc::new(Self { log, written: Mutex::default() })
+        Arc::new(Self { log, written: Mutex::default(), hidden: Mutex::default() })
     }
 
-    pub(crate) fn log(&self) -> &Log {
-        &self.log
+    /// Write one line that came through the contract's log.
+    pub(crate) fn line(&self, level: Level, text: &str) {
+        let mut text = text.to_owned();
+        self.redact(&mut text);
+        self.log.line(level, "log", &text);
+    }
+
+    /// From now on, show the name of this secret instead of it.
+    pub(crate) fn hide(&self, secret: &str, name: &str) {
+        // Hiding what is as short as a word would only tell where it occurs.
+        if secret.len() >= SHORTEST {
+            lock(&self.hidden).push((Zeroizing::new(secret.to_owned()), format!("[secret {name}]")));
+        }
+    }
+
+    /// Take the secrets that the guest was given out of a text.
+    pub(crate) fn redact(&self, text: &mut String) {
+        for (secret, name) in lock(&self.hidden).iter() {
+            if text.contains(secret.as_str()) {
+                *text = text.replace(secret.as_str(), name);
+            }
+        }
     }
 
     /// End the lines that were begun.
@@ -133,7 +159,10 @@ impl Output {
         let head = String::from_utf8_lossy(&written.head).into_owned();
         let dropped = written.dropped;
         let tail = String::from_utf8_lossy(written.tail.make_contiguous());
-        if dropped == 0 { head + &tail } else { format!("{head}\n[{dropped} bytes left out]\n{tail}") }
+        let mut text = if dropped == 0 { head + &tail } else { format!("{head}\n[{dropped} bytes left out]\n{tail}") };
+        drop(written);
+        self.redact(&mut text);
+        text
     }
 
     fn write(&self, stream: Stream, mut bytes: &[u8]) {
@@ -165,7 +194,9 @@ impl Output {
             Stream::Out => "stdout",
             Stream::Err => "stderr",
         };
-        self.log.line(Level::INFO, from, &String::from_utf8_lossy(line));
+        let mut line = String::from_utf8_lossy(line).into_owned();
+        self.redact(&mut line);
+        self.log.line(Level::INFO, from, &line);
     }
 }
 

@@ -1,10 +1,10 @@
 //! A loaded plugin: what it is, and the handles through which it is called.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use homeostat_core::grant::{Grants, Limits};
+use homeostat_core::grant::{Grants, Limits, Manifest};
+use homeostat_core::spec::PluginSource;
 use serde::{Deserialize, Serialize};
 
 use crate::call::{CallStats, Sandbox};
@@ -22,6 +22,19 @@ pub enum PluginKind {
     Flavor,
 }
 
+/// A function of a plugin that is not called for now, because it crashed too often.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Degraded {
+    /// Which.
+    pub function: String,
+    /// For how long.
+    #[serde(with = "homeostat_core::duration")]
+    pub rest: Duration,
+    /// How the last call ended.
+    pub reason: String,
+}
+
 /// A loaded plugin, for a person.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -30,8 +43,9 @@ pub struct PluginInfo {
     pub name: String,
     /// What it is for.
     pub kind: PluginKind,
-    /// Its file.
-    pub path: PathBuf,
+    /// Where its file comes from.
+    #[serde(rename = "Path")]
+    pub source: PluginSource,
     /// SHA-256 of the file, in hexadecimal.
     pub digest: String,
     /// Size of the file in bytes.
@@ -40,6 +54,12 @@ pub struct PluginInfo {
     pub contract: String,
     /// What it says of itself.
     pub description: PluginDescription,
+    /// What its author says that it needs.
+    #[serde(default)]
+    pub manifest: Manifest,
+    /// What it was made with, where the component says.
+    #[serde(default)]
+    pub producers: Vec<String>,
     /// What it imports.
     pub imports: Vec<String>,
     /// What it exports.
@@ -82,6 +102,12 @@ impl Plugin {
     /// To call it as a flavor plugin, where it is one.
     pub fn as_flavor(&self) -> Option<FlavorPlugin> {
         (self.0.info.kind == PluginKind::Flavor).then(|| FlavorPlugin::new(self.0.sandbox.clone()))
+    }
+
+    /// The functions that crashed so often that they are not called for now.
+    pub fn degraded(&self) -> Vec<Degraded> {
+        let open = self.0.sandbox.degraded().into_iter();
+        open.map(|it| Degraded { function: it.function.to_owned(), rest: it.rest, reason: it.reason }).collect()
     }
 
     /// How its calls went so far. The call that described it counts.

@@ -8,10 +8,11 @@ use tokio::time::timeout;
 use wasmtime::Store;
 
 use crate::abi::v0_1::{self, Linked};
-use crate::call::{CallState, Failure, Fault, Sandbox};
+use crate::call::{Failure, Fault, Sandbox};
 use crate::cpu;
 use crate::error::{CallError, CallErrorKind};
 use crate::grant::Access;
+use crate::state::CallState;
 
 /// An instance plugin's guest that is instantiated once and called many times, on the caller's own thread. It shows what
 /// a call costs without a fresh instance. **For benchmarks and pure functions**: the contract promises plugins a fresh

@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use common::{Fixture, built, describing, grant, patched, spec};
+use common::{Fixture, built, describing, file, grant, patched, spec};
 use homeostat_core::grant::DirMode;
 use homeostat_runtime::{CallErrorKind, LoadErrorKind, PluginKind, Runtime, RuntimeConfig, RuntimeError};
 
@@ -26,7 +26,8 @@ async fn the_file_itself() {
     let (kind, text) = f.refused(&f.file("empty.wasm", "")).await;
     assert!(matches!(kind, LoadErrorKind::Empty) && text.contains("empty"), "{text}");
 
-    let below_a_file = f.file("file", "x").path.join("plugin.wasm");
+    f.file("file", "x");
+    let below_a_file = f.dir.path().join("file").join("plugin.wasm");
     let (kind, text) = f.refused(&spec(&below_a_file)).await;
     assert!(matches!(kind, LoadErrorKind::Unreadable(_)), "{text}");
 
@@ -100,7 +101,7 @@ async fn a_patch_of_the_contract_is_served() {
     let f = Fixture::new();
     let bytes = patched("hostile_instance", "homeostat:plugin/meta@0.1.0", "homeostat:plugin/meta@0.1.4", 1);
     let bytes = {
-        let path = f.file("one.wasm", bytes).path;
+        let path = file(&f.file("one.wasm", bytes)).to_owned();
         let mut bytes = fs::read(path).expect("a file");
         for interface in ["instance", "types", "log"] {
             let name = format!("homeostat:plugin/{interface}@0.1.");
@@ -219,7 +220,7 @@ async fn a_plugin_that_keeps_the_contract() {
     let plugin = f.plugin(&spec).await;
     let info = plugin.info();
     assert_eq!((info.kind, &*info.contract, info.from_cache), (PluginKind::Flavor, "homeostat:plugin@0.1.0", false));
-    assert_eq!(info.size, fs::metadata(&spec.path).expect("a file").len());
+    assert_eq!(info.size, fs::metadata(file(&spec)).expect("a file").len());
     assert_eq!(info.description.properties_schema["type"], "string");
     assert!(info.exports.iter().any(|e| e == "homeostat:plugin/flavor@0.1.0"), "{:?}", info.exports);
     assert!(plugin.as_instance().is_none() && plugin.as_flavor().is_some());

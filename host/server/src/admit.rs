@@ -4,20 +4,24 @@ use std::collections::BTreeMap;
 
 use homeostat_core::document::{Diagnostic, Document, MAX_DIAGNOSTICS, Role, Source, nearest};
 use homeostat_core::hash::config_hash;
-use homeostat_core::spec::{Allocation, GroupSpec, PluginSpec, PluginUse, VictimOrder};
-use homeostat_runtime::{CallError, LoadErrorKind, Plugin};
+use homeostat_core::spec::{Allocation, GroupSpec, PluginUse, VictimOrder};
+use homeostat_core::time::Timestamp;
+use homeostat_runtime::{CallError, LoadError, LoadErrorKind, Plugin};
+use homeostat_source::Lookup;
 use jsonschema::error::ValidationErrorKind;
 use serde_json::Value;
 
 use crate::error::{HostError, chain};
-use crate::registry::Registry;
+use crate::host::{known, stamped};
+use crate::lock::DocumentLock;
+use crate::registry::{Candidate, CandidateError, Registry};
 use crate::view::CommitRequest;
 
 /// A document that may be committed.
 pub(crate) struct Admitted {
     pub(crate) document: Document,
     /// The plugins that it registers, loaded.
-    pub(crate) plugins: BTreeMap<String, (PluginSpec, Plugin)>,
+    pub(crate) plugins: BTreeMap<String, Candidate>,
     /// Its groups.
     pub(crate) groups: Vec<AdmittedGroup>,
 }
@@ -29,7 +33,7 @@ pub(crate) struct AdmittedGroup {
 }
 
 /// Read a document, load its plugins, and let them check their properties.
-pub(crate) async fn admit(request: &CommitRequest, registry: &Registry) -> Result<Admitted, HostError> {
+pub(crate) async fn admit(request: &CommitRequest, registry: &Registry, now: Timestamp) -> Result<Admitted, HostError> {
     if !request.base_dir.is_absolute() {
         return Err(HostError::Invalid(format!("BaseDir {:?} is not an absolute path", request.base_dir)));
     }
@@ -38,20 +42,28 @@ pub(crate) async fn admit(request: &CommitRequest, registry: &Registry) -> Resul
     // What is wrong with its form keeps nobody from saying what else is wrong.
     faults.extend(document.check_plugins(&registry.names()));
     let mut plugins = BTreeMap::new();
+    let lock = DocumentLock::beside(&request.base_dir)?;
     for (name, spec) in &document.stack.plugins {
-        match registry.load(name, spec).await {
-            Ok(plugin) => {
-                plugins.insert(name.clone(), (spec.clone(), plugin));
+        let known = registry.find(name).and_then(|it| known(&it.record, spec));
+        let locked = lock.of(name, spec).or(known);
+        let lookup = if locked.is_some() { Lookup::AsLocked } else { Lookup::Anew };
+        match registry.candidate(name, spec, locked.as_ref(), lookup, now).await {
+            Ok(candidate) => {
+                plugins.insert(name.clone(), candidate);
             }
             Err(error) => {
                 let message = chain(&error);
-                let member = match *error.kind {
-                    LoadErrorKind::Grant { .. } => {
-                        let dirs = &spec.grants.dirs;
-                        let at = dirs.iter().position(|it| message.contains(&*it.host.to_string_lossy()));
-                        at.map_or_else(|| "Grants".to_owned(), |index| format!("Grants/Dirs/{index}/Host"))
-                    }
-                    _ => "Path".to_owned(),
+                let member = match &error {
+                    CandidateError::Load(LoadError { kind, .. }) => match **kind {
+                        LoadErrorKind::Grant { .. } => {
+                            let dirs = &spec.grants.dirs;
+                            let at = dirs.iter().position(|it| message.contains(&*it.host.to_string_lossy()));
+                            at.map_or_else(|| "Grants".to_owned(), |index| format!("Grants/Dirs/{index}/Host"))
+                        }
+                        LoadErrorKind::Digest { .. } => "Sha256".to_owned(),
+                        _ => "Path".to_owned(),
+                    },
+                    CandidateError::Fetch { .. } => "Path".to_owned(),
                 };
                 faults.push(document.diagnostic_at(&format!("{}/{member}", plugin_pointer(name)), message));
             }
@@ -72,9 +84,14 @@ pub(crate) async fn admit(request: &CommitRequest, registry: &Registry) -> Resul
         faults.truncate(MAX_DIAGNOSTICS);
         return Err(HostError::Document(faults));
     }
+    let digest = |name: &str| match plugins.get(name) {
+        Some(candidate) => Some(candidate.locked.sha256.clone()),
+        None => registry.digest(name),
+    };
     let admitted = |spec: &GroupSpec| {
+        let spec = stamped(spec.clone(), digest);
         let hash = config_hash(&spec.properties.instance, &spec.properties.flavor);
-        AdmittedGroup { spec: spec.clone(), hash }
+        AdmittedGroup { spec, hash }
     };
     let groups = document.stack.groups.iter().map(admitted).collect();
     Ok(Admitted { document, plugins, groups })
@@ -83,7 +100,7 @@ pub(crate) async fn admit(request: &CommitRequest, registry: &Registry) -> Resul
 struct Checks<'a> {
     document: &'a Document,
     registry: &'a Registry,
-    plugins: &'a BTreeMap<String, (PluginSpec, Plugin)>,
+    plugins: &'a BTreeMap<String, Candidate>,
 }
 
 impl Checks<'_> {
@@ -142,8 +159,8 @@ impl Checks<'_> {
     /// that has been said already.
     async fn plugin(&self, usage: &PluginUse, pointer: &str) -> Result<Plugin, Vec<Diagnostic>> {
         let name = usage.plugin.as_str();
-        if let Some((_, plugin)) = self.plugins.get(name) {
-            return Ok(plugin.clone());
+        if let Some(candidate) = self.plugins.get(name) {
+            return Ok(candidate.plugin.clone());
         }
         let known = crate::registry::is_path(name) || self.registry.find(name).is_some();
         if self.document.stack.plugins.contains_key(name) || !known {

@@ -2,11 +2,13 @@
 
 use homeostat_core::document::Diagnostic;
 use homeostat_core::plan::Refusal;
-use homeostat_runtime::{LoadError, RuntimeError};
+use homeostat_runtime::RuntimeError;
+use homeostat_source::FetchError;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::call::DirectCallError;
+use crate::registry::CandidateError;
 use crate::store::StoreError;
 
 /// Why the host could not be opened.
@@ -24,6 +26,9 @@ pub enum OpenError {
     /// Its store.
     #[error("the state cannot be opened")]
     Store(#[from] StoreError),
+    /// The files of the plugins.
+    #[error("the files of plugins cannot be kept")]
+    Sources(#[from] FetchError),
     /// The plugin runtime.
     #[error("the plugin runtime cannot be started")]
     Runtime(#[from] RuntimeError),
@@ -63,9 +68,9 @@ pub enum HostError {
     /// What was waited for did not come in time.
     #[error("{0}")]
     TimedOut(String),
-    /// A plugin could not be loaded.
+    /// A plugin could not be fetched or loaded.
     #[error(transparent)]
-    Load(#[from] LoadError),
+    Load(#[from] CandidateError),
     /// A plugin's call failed.
     #[error(transparent)]
     Call(#[from] DirectCallError),

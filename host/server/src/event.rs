@@ -84,6 +84,40 @@ pub enum What {
         /// Its name.
         plugin: String,
     },
+    /// Another version of a plugin is in use.
+    PluginSwapped {
+        /// Its name.
+        plugin: String,
+        /// The SHA-256 of the file before.
+        from: Option<String>,
+        /// The SHA-256 of the file now.
+        to: String,
+    },
+    /// A version of a plugin was not taken into use; the one before it goes on.
+    PluginRefused {
+        /// Its name.
+        plugin: String,
+        /// Why.
+        reason: String,
+    },
+    /// The version before is in use again.
+    PluginRolledBack {
+        /// Its name.
+        plugin: String,
+        /// The SHA-256 of the file now.
+        to: String,
+        /// Why.
+        reason: String,
+    },
+    /// A function of a plugin crashed so often that it is not called for a while.
+    PluginDegraded {
+        /// Its name.
+        plugin: String,
+        /// Which function.
+        function: String,
+        /// How the last call ended.
+        reason: String,
+    },
 }
 
 impl What {

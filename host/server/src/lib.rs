@@ -27,6 +27,7 @@ mod error;
 pub mod event;
 mod group;
 mod host;
+mod lock;
 mod registry;
 pub mod store;
 pub mod view;
@@ -34,3 +35,5 @@ mod watch;
 
 pub use error::{HostError, OpenError, Problem, chain};
 pub use host::{Host, HostConfig, Until};
+pub use lock::{DocumentLock, LOCK_FILE};
+pub use registry::CandidateError;

@@ -4,16 +4,17 @@
 
 use std::path::PathBuf;
 
-use homeostat_core::grant::{Grants, Limits};
+use homeostat_core::grant::{Gap, Grants, Limits};
 use homeostat_core::ledger::{RolloutKind, RolloutStatus};
 use homeostat_core::machine::Control;
 use homeostat_core::observed::{Finding, Health, InstanceState};
 use homeostat_core::plan::{Goal, Report};
-use homeostat_core::spec::GroupSpec;
+use homeostat_core::plugin::LockedVersion;
+use homeostat_core::spec::{GroupSpec, PluginSource};
 use homeostat_core::step::Step;
 use homeostat_core::tags::Tags;
 use homeostat_core::time::Timestamp;
-use homeostat_runtime::{CallStats, PluginInfo};
+use homeostat_runtime::{CallStats, Degraded, PluginInfo};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -346,8 +347,15 @@ pub struct InstanceView {
 pub struct AddPlugin {
     /// What groups will call it.
     pub name: String,
-    /// Its file; absolute.
-    pub path: PathBuf,
+    /// Where its file comes from. A file is absolute.
+    #[serde(rename = "Path")]
+    pub source: PluginSource,
+    /// The SHA-256 that the file must have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// Whether to ask anew what a URL or a tag means, where it is registered already. A file is always read anew.
+    #[serde(default)]
+    pub update: bool,
     /// What it may touch.
     #[serde(default)]
     pub grants: Grants,
@@ -362,16 +370,65 @@ pub struct AddPlugin {
 pub struct PluginView {
     /// What groups call it.
     pub name: String,
-    /// Its file.
-    pub path: PathBuf,
+    /// Where its file comes from.
+    #[serde(rename = "Path")]
+    pub source: PluginSource,
     /// What it says of itself; none where it could not be loaded.
     pub info: Option<PluginInfo>,
     /// Why it could not be loaded.
     pub error: Option<String>,
+    /// Which version is in use.
+    #[serde(default)]
+    pub locked: Option<LockedVersion>,
+    /// Which version was in use before it, and would be again after a rollback.
+    #[serde(default)]
+    pub previous: Option<LockedVersion>,
+    /// A version that was not taken into use.
+    #[serde(default)]
+    pub refused: Option<RefusedVersion>,
+    /// Functions that crashed so often that they are not called for now.
+    #[serde(default)]
+    pub degraded: Vec<Degraded>,
+    /// Crashes of this version since it is in use.
+    #[serde(default)]
+    pub crashes: u32,
+    /// What it wants and is not granted.
+    #[serde(default)]
+    pub wanted_not_granted: Vec<Gap>,
+    /// What it is granted and does not want: without effect.
+    #[serde(default)]
+    pub granted_not_wanted: Vec<Gap>,
     /// Its calls since the host started.
     pub stats: CallStats,
     /// The groups that use it.
     pub used_by: Vec<String>,
+}
+
+/// A version of a plugin that was not taken into use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct RefusedVersion {
+    /// The SHA-256 of its file, where it was got so far.
+    pub digest: Option<String>,
+    /// Why it was refused.
+    pub reason: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Another version for a plugin.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct SwapRequest {
+    /// Where it comes from; none for where the one in use came from. A file is absolute.
+    #[serde(rename = "Path")]
+    pub source: Option<PluginSource>,
+    /// The SHA-256 that the file must have. A pin of the version in use does not bind another one.
+    pub sha256: Option<String>,
+    /// What it may touch; none for what the one in use may.
+    pub grants: Option<Grants>,
+    /// Whether the operator has seen what it wants more than the one in use, and agrees.
+    pub consent: bool,
 }
 
 /// Another size for a group.

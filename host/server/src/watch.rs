@@ -287,7 +287,7 @@ mod tests {
 
     fn grants(dir: &Path) -> Grants {
         let grant = DirGrant { host: dir.to_owned(), guest: "/x".into(), mode: DirMode::ReadWrite };
-        Grants { dirs: vec![grant] }
+        Grants { dirs: vec![grant], ..Grants::default() }
     }
 
     async fn next(changes: &mut Changes) -> Vec<String> {

@@ -46,6 +46,12 @@ fn granted() -> Result<Granted, Error> {
     Granted::open(fault::GUEST_DIR).ok_or_else(fault::no_grant)
 }
 
+/// What the plugin wants of the operator, as a custom section of the component.
+#[used]
+#[allow(unsafe_code, reason = "a section of this name means nothing to the linker")]
+#[unsafe(link_section = "homeostat:manifest")]
+static MANIFEST: [u8; include_bytes!("../manifest.json").len()] = *include_bytes!("../manifest.json");
+
 #[allow(unsafe_code, unreachable_pub, reason = "generated: an export of a component is an exported symbol")]
 mod exports {
     use super::Plugin;

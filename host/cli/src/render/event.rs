@@ -20,7 +20,7 @@ pub(crate) fn line(event: &Event) -> String {
 }
 
 /// A time of day in UTC, as RFC 3339 writes it.
-fn time(at: Timestamp) -> String {
+pub(crate) fn time(at: Timestamp) -> String {
     // RFC 3339 ends with the year 9999.
     const LAST: u64 = 253_402_300_799_999;
     humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(at.0.min(LAST))).to_string()
@@ -41,6 +41,19 @@ pub(crate) fn what(it: &What) -> String {
         What::Control { text } => tame(text),
         What::Gone => "gone".into(),
         What::PluginLoaded { plugin } => format!("plugin {} loaded", tame(plugin)),
+        What::PluginSwapped { plugin, from, to } => {
+            let from = from.as_ref().map(|it| format!(" from sha256:{it:.12}")).unwrap_or_default();
+            format!("plugin {} swapped{from} to sha256:{to:.12}", tame(plugin))
+        }
+        What::PluginRefused { plugin, reason } => {
+            format!("plugin {} not swapped, the version in use goes on: {}", tame(plugin), tame(reason))
+        }
+        What::PluginRolledBack { plugin, to, reason } => {
+            format!("plugin {} rolled back to sha256:{to:.12}: {}", tame(plugin), tame(reason))
+        }
+        What::PluginDegraded { plugin, function, reason } => {
+            format!("plugin {} degraded, {} is not called for a while: {}", tame(plugin), tame(function), tame(reason))
+        }
     }
 }
 

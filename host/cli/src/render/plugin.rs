@@ -1,9 +1,10 @@
 //! Plugins as tables.
 
-use homeostat_core::grant::{DirMode, Grants, Limits};
+use homeostat_core::grant::{Grants, Limits};
 use homeostat_runtime::{PluginInfo, PluginKind};
 use homeostat_server::view::PluginView;
 
+use super::event::time;
 use super::table::{fields, table};
 use super::{NOTHING, cell, count, short, tame};
 
@@ -25,19 +26,54 @@ pub(crate) fn list(plugins: &[PluginView]) -> String {
             it.stats.calls.to_string(),
             it.stats.failed.to_string(),
             cell(&it.used_by.join(",")),
-            it.path.display().to_string(),
-            it.error.as_deref().map_or_else(|| "ready".into(), |error| format!("not loaded: {}", tame(error))),
+            it.source.to_string(),
+            status(it),
         ]
     });
     table(["NAME", "KIND", "VERSION", "CALLS", "FAILED", "USED BY", "FILE", "STATUS"], rows)
 }
 
+/// How a plugin stands, in a few words.
+fn status(view: &PluginView) -> String {
+    if let Some(error) = &view.error {
+        return format!("not loaded: {}", tame(error));
+    }
+    let mut said = Vec::new();
+    for it in &view.degraded {
+        let rest = it.rest.as_secs() + 1;
+        said.push(format!("degraded: {} crashed too often, tried again in {rest}s", tame(&it.function)));
+    }
+    if !view.wanted_not_granted.is_empty() {
+        said.push(format!("lacks {}", count(view.wanted_not_granted.len(), "grant")));
+    }
+    if view.refused.is_some() {
+        said.push("another version was refused".into());
+    }
+    if said.is_empty() { "ready".into() } else { said.join("; ") }
+}
+
 /// What `plugin inspect` shows of a registered plugin.
 pub(crate) fn describe(view: &PluginView) -> String {
-    let mut lines = vec![("Name", tame(&view.name)), ("File", view.path.display().to_string())];
+    let mut lines = vec![("Name", tame(&view.name)), ("File", view.source.to_string())];
     match (&view.info, &view.error) {
         (Some(info), _) => lines.extend(about(info)),
         (None, error) => lines.push(("Status", format!("not loaded: {}", tame(error.as_deref().unwrap_or("unknown"))))),
+    }
+    lines.push(("Status", status(view)));
+    if let Some(locked) = &view.locked {
+        lines.push(("Locked to", format!("sha256:{} since {}", locked.sha256, time(locked.since))));
+    }
+    if let Some(previous) = &view.previous {
+        lines.push(("Before that", format!("sha256:{} ({})", previous.sha256, tame(&previous.resolved))));
+    }
+    if let Some(refused) = &view.refused {
+        lines.push((
+            "Refused",
+            format!("{}: {}", time(refused.at), refused.reason.lines().map(tame).collect::<Vec<_>>().join("\n")),
+        ));
+    }
+    if view.crashes > 0 {
+        lines.push(("Crashes", format!("{} of this version", view.crashes)));
     }
     lines.push(("Used by", cell(&view.used_by.join(", "))));
     let stats = view.stats;
@@ -51,7 +87,7 @@ pub(crate) fn describe(view: &PluginView) -> String {
 
 /// What `plugin inspect` shows of a file.
 pub(crate) fn describe_file(info: &PluginInfo) -> String {
-    let mut lines = vec![("File", info.path.display().to_string())];
+    let mut lines = vec![("File", info.source.to_string())];
     lines.extend(about(info));
     fields(lines) + &json_parts(info)
 }
@@ -73,23 +109,35 @@ fn about(info: &PluginInfo) -> Vec<(&'static str, String)> {
         ("Loaded in", loaded),
         ("Imports", list(&info.imports)),
         ("Exports", list(&info.exports)),
-        ("Grants", grants(&info.grants)),
+        ("Built with", built_with(info)),
+        ("May", may(info)),
         ("Limits", limits(&info.limits)),
     ]
 }
 
-fn grants(grants: &Grants) -> String {
-    let dir = |it: &homeostat_core::grant::DirGrant| {
-        let mode = match it.mode {
-            DirMode::ReadOnly => "read only",
-            DirMode::ReadWrite => "read and write",
-        };
-        format!("{} as {} ({mode})", it.host.display(), it.guest)
-    };
-    match grants.dirs.as_slice() {
-        [] => "nothing".into(),
-        dirs => dirs.iter().map(dir).collect::<Vec<_>>().join("\n"),
+/// The toolchain, as the manifest has it and as the component's own sections do.
+fn built_with(info: &PluginInfo) -> String {
+    let said = info.manifest.toolchain.iter().chain(&info.producers).map(|it| tame(it)).collect::<Vec<_>>();
+    if said.is_empty() { "it does not say".into() } else { said.join(", ") }
+}
+
+/// What it may do, and what it wants or was granted to no effect.
+fn may(info: &PluginInfo) -> String {
+    let agreement = info.manifest.wants.against(&info.grants);
+    let effective = agreement.effective;
+    // Requests are judged one by one, by the grants and by the wishes.
+    let http = if effective.http_wants.is_empty() { Vec::new() } else { effective.http_grants };
+    let (dirs, secrets, config, exec) = (effective.dirs, effective.secrets, effective.config, effective.exec);
+    let effective = Grants { http, dirs, secrets, config, exec };
+    let mut lines: Vec<String> = effective.to_string().lines().map(tame).collect();
+    for gap in &agreement.wanted_not_granted {
+        lines.push(tame(&format!("wants, and is not granted: {gap}")));
+        lines.push(tame(&format!("  to grant it: {}", gap.remedy.flag)));
     }
+    lines.extend(
+        agreement.granted_not_wanted.iter().map(|gap| tame(&format!("granted without effect, not wanted: {gap}"))),
+    );
+    lines.join("\n")
 }
 
 fn limits(limits: &Limits) -> String {

@@ -65,7 +65,11 @@ impl Lines {
                 lines.push(format!("{group}: gone"));
                 lines
             }
-            What::PluginLoaded { .. } => vec![event::what(&it.what)],
+            What::PluginLoaded { .. }
+            | What::PluginSwapped { .. }
+            | What::PluginRefused { .. }
+            | What::PluginRolledBack { .. }
+            | What::PluginDegraded { .. } => vec![event::what(&it.what)],
         }
     }
 

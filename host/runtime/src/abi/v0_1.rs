@@ -8,18 +8,20 @@ use homeostat_core::outcome::{DestroyReason, ErrorCode, PluginError};
 use homeostat_core::spec;
 use homeostat_core::tags::Tags;
 use serde_json::Value;
-use tracing::Level;
-use wasmtime::component::{HasSelf, InstancePre, Linker};
-use wasmtime_wasi::{WasiCtxView, WasiView};
+use wasmtime::component::InstancePre;
 
-use crate::call::{CallState, Fault};
+use crate::call::Fault;
 use crate::describe::RawDescription;
+use crate::state::CallState;
 
 mod instance_world {
     #![allow(missing_docs, unreachable_pub, clippy::all)]
     wasmtime::component::bindgen!({
         path: "../../wit/v0.1",
         world: "instance-plugin",
+        imports: {
+            "homeostat:plugin/exec": async,
+        },
         exports: { default: async },
     });
 }
@@ -33,6 +35,9 @@ mod flavor_world {
         with: {
             "homeostat:plugin/types@0.1.0": super::instance_world::homeostat::plugin::types,
             "homeostat:plugin/log@0.1.0": super::instance_world::homeostat::plugin::log,
+            "homeostat:plugin/config@0.1.0": super::instance_world::homeostat::plugin::config,
+            "homeostat:plugin/secrets@0.1.0": super::instance_world::homeostat::plugin::secrets,
+            "homeostat:plugin/exec@0.1.0": super::instance_world::homeostat::plugin::exec,
         },
     });
 }
@@ -51,7 +56,7 @@ mod removal_world {
 
 use flavor_world::exports::homeostat::plugin::flavor as wit_flavor;
 use instance_world::exports::homeostat::plugin::instance as wit_instance;
-use instance_world::homeostat::plugin::{log, types as wit};
+use instance_world::homeostat::plugin::types as wit;
 
 pub(crate) use flavor_world::{FlavorPlugin, FlavorPluginPre};
 pub(crate) use instance_world::{InstancePlugin, InstancePluginPre};
@@ -59,28 +64,10 @@ pub(crate) use removal_world::{Removal, RemovalPre};
 pub(crate) use wit_flavor::Index;
 pub(crate) use wit_instance::ListRequest;
 
-/// What a guest of this version may import.
-pub(crate) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
-    log::add_to_linker::<_, HasSelf<CallState>>(linker, |state| state)
-}
+mod exec;
+mod imports;
 
-impl log::Host for CallState {
-    fn log(&mut self, level: log::Level, message: String) {
-        let level = match level {
-            log::Level::Debug => Level::DEBUG,
-            log::Level::Info => Level::INFO,
-            log::Level::Warn => Level::WARN,
-            log::Level::Error => Level::ERROR,
-        };
-        self.output.log().line(level, "log", &message);
-    }
-}
-
-impl WasiView for CallState {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
-    }
-}
+pub(crate) use imports::add_to_linker;
 
 /// A linked component of one of the worlds.
 pub(crate) enum Linked {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use homeostat_core::grant::{DirGrant, DirMode};
-use homeostat_core::spec::PluginSpec;
+use homeostat_core::spec::{PluginSource, PluginSpec};
 use homeostat_runtime::{InstancePlugin, LoadErrorKind, Plugin, Runtime, RuntimeConfig};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -42,7 +42,7 @@ impl Fixture {
     pub(crate) async fn refused(&self, spec: &PluginSpec) -> (LoadErrorKind, String) {
         let error = self.runtime.load("bad", spec).await.expect_err("was loaded");
         let mut text = error.to_string();
-        assert!(text.contains(&*spec.path.to_string_lossy()), "names no file: {text}");
+        assert!(text.contains(&spec.source.to_string()), "names no file: {text}");
         let mut source = std::error::Error::source(&error);
         while let Some(cause) = source {
             text += &format!(": {cause}");
@@ -70,7 +70,17 @@ impl Fixture {
 }
 
 pub(crate) fn spec(path: &Path) -> PluginSpec {
-    PluginSpec { path: path.into(), grants: Default::default(), limits: Default::default() }
+    PluginSpec {
+        source: PluginSource::File(path.into()),
+        sha256: None,
+        grants: Default::default(),
+        limits: Default::default(),
+    }
+}
+
+/// The file of a plugin.
+pub(crate) fn file(spec: &PluginSpec) -> &Path {
+    spec.source.file().expect("is a file")
 }
 
 pub(crate) fn grant(spec: &mut PluginSpec, host: &Path, mode: DirMode) {

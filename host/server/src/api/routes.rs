@@ -18,7 +18,7 @@ use crate::host::{Host, Until};
 use crate::view::{
     AddPlugin, CallReply, CommitReply, CommitRequest, ControlRequest, DestroyInstancesRequest, GroupCommit,
     GroupSummary, GroupView, HistoryEntry, HostView, PlanReply, PluginView, ProtectRequest, RollbackRequest, Said,
-    ScaleRequest, WhyReply,
+    ScaleRequest, SwapRequest, WhyReply,
 };
 
 /// The largest body: a document of 16 MiB, written as a JSON string.
@@ -53,6 +53,8 @@ pub(super) fn router(host: Host) -> Router {
         .route("/v1/plugins", get(list_plugins).post(add_plugin))
         .route("/v1/plugins/{name}", get(view_plugin).delete(remove_plugin))
         .route("/v1/plugins/{name}/call", post(call_plugin))
+        .route("/v1/plugins/{name}/swap", post(swap_plugin))
+        .route("/v1/plugins/{name}/rollback", post(rollback_plugin))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))
@@ -223,6 +225,18 @@ async fn add_plugin(
 async fn remove_plugin(State(host): State<Host>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
     host.remove_plugin(&name).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn swap_plugin(
+    State(host): State<Host>,
+    Path(name): Path<String>,
+    Body(request): Body<SwapRequest>,
+) -> Result<Json<PluginView>, Problem> {
+    Ok(Json(host.swap_plugin(&name, &request).await?))
+}
+
+async fn rollback_plugin(State(host): State<Host>, Path(name): Path<String>) -> Result<Json<PluginView>, Problem> {
+    Ok(Json(host.rollback_plugin(&name).await?))
 }
 
 async fn call_plugin(

@@ -11,7 +11,7 @@ use homeostat_core::record::GroupRecord;
 use homeostat_core::spec::VictimOrder;
 use homeostat_core::tags;
 use homeostat_core::time::Timestamp;
-use homeostat_runtime::{CallError, FlavorPlugin, InstancePlugin};
+use homeostat_runtime::{CallError, CallErrorKind, FlavorPlugin, InstancePlugin};
 
 use crate::error::chain;
 
@@ -83,8 +83,12 @@ pub(crate) async fn judge(
 /// A failed call as the planner understands it: what the plugin said, or else that its effect is unknown.
 pub(crate) fn plugin_error(error: CallError) -> PluginError {
     let message = chain(&error);
-    match error.plugin_error() {
-        Some(said) => PluginError { message, ..said.clone() },
-        None => PluginError { code: ErrorCode::Internal, message, path: None, retry_after: None },
+    match (error.plugin_error(), &error.kind) {
+        (Some(said), _) => PluginError { message, ..said.clone() },
+        // It was not called, so there is no effect.
+        (None, CallErrorKind::Degraded { retry_after, .. }) => {
+            PluginError { code: ErrorCode::Unavailable, message, path: None, retry_after: Some(*retry_after) }
+        }
+        (None, _) => PluginError { code: ErrorCode::Internal, message, path: None, retry_after: None },
     }
 }

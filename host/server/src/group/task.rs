@@ -406,7 +406,7 @@ impl Task {
 /// How long the list of the group's plugin may lag.
 fn list_lag(record: &GroupRecord, context: &Context) -> Duration {
     let plugin = &record.spec.properties.instance.plugin;
-    context.registry.find(plugin).map_or(Duration::ZERO, |it| it.spec.limits.list_lag)
+    context.registry.find(plugin).map_or(Duration::ZERO, |it| it.record.spec.limits.list_lag)
 }
 
 /// The plugins of a group as they are registered now.

@@ -3,12 +3,13 @@
 //! A change is worked out on a copy of the state, because plugins may take their time over it, and taken over only if
 //! nobody was faster.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 
 use homeostat_core::hash::config_hash;
 use homeostat_core::observed::Instance;
 use homeostat_core::plan::explain;
+use homeostat_core::plugin::PluginRecord;
 use homeostat_core::record::{Goal, GroupRecord};
 use homeostat_core::spec::{Allocation, GroupSpec};
 use homeostat_core::tags;
@@ -31,6 +32,7 @@ pub(super) struct Proposal {
     pub(super) reply: CommitReply,
     changes: Vec<Change>,
     pub(super) records: Vec<GroupRecord>,
+    plugins: BTreeMap<String, PluginRecord>,
 }
 
 /// How a spec takes the place of the one in force.
@@ -68,8 +70,8 @@ impl Host {
         for _ in 0..ATTEMPTS {
             // Plugins may take their time, so nobody else is kept waiting meanwhile.
             let base = self.0.state.lock().await.clone();
-            let admitted = admit(request, &self.0.registry).await?;
-            let proposal = self.propose(&base, &admitted, request).await?;
+            let admitted = admit(request, &self.0.registry, self.0.context.clock.now()).await?;
+            let mut proposal = self.propose(&base, &admitted, request).await?;
             if request.pretend {
                 return Ok(proposal.reply);
             }
@@ -81,11 +83,20 @@ impl Host {
                 continue;
             }
             self.write(&mut state, proposal.changes).await?;
-            for (name, (spec, plugin)) in admitted.plugins {
-                self.register(&name, spec, plugin);
+            let mut swapped = Vec::new();
+            for (name, candidate) in admitted.plugins {
+                if let Some(record) = proposal.plugins.remove(&name)
+                    && self.install(&name, record, candidate.plugin)
+                {
+                    swapped.push(name);
+                }
             }
             for (record, commit) in proposal.records.into_iter().zip(&proposal.reply.groups) {
                 self.keep(record, &commit.plan).await;
+            }
+            drop(state);
+            for name in swapped {
+                self.roll_groups(&name).await;
             }
             return Ok(proposal.reply);
         }
@@ -102,12 +113,17 @@ impl Host {
         let manner = Manner { convert: request.convert, pretend: request.pretend, ..Manner::default() };
         let mut proposal = Proposal::default();
         let mut faults = Vec::new();
-        for (name, (spec, plugin)) in &admitted.plugins {
-            if let Err(error) = self.check_sight(name, spec, plugin).await {
+        let committed: Vec<&str> = admitted.groups.iter().map(|it| it.spec.id.as_str()).collect();
+        for (name, candidate) in &admitted.plugins {
+            if let Err(error) = self.hold_against_users(name, candidate, &committed).await {
                 faults.push(admitted.document.diagnostic_at(&plugin_pointer(name), error.to_string()));
             }
+            let record = base.plugins.get(name).cloned();
+            let record = record.unwrap_or_else(|| PluginRecord::new(candidate.spec.clone()));
+            let record = record.swapped(candidate.spec.clone(), candidate.locked.clone());
             proposal.reply.plugins.push(name.clone());
-            proposal.changes.push(Change::PutPlugin(name.clone(), spec.clone()));
+            proposal.changes.push(Change::PutPlugin(name.clone(), record.clone()));
+            proposal.plugins.insert(name.clone(), record);
         }
         for (index, group) in admitted.groups.iter().enumerate() {
             match self.change(base, group.spec.clone(), &group.hash, manner).await {

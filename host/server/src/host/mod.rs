@@ -6,6 +6,7 @@ mod groups;
 mod plan;
 mod plugins;
 mod rollout;
+mod swap;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::DirBuilderExt;
@@ -18,6 +19,7 @@ use homeostat_core::document::nearest;
 use homeostat_core::record::{Goal, GroupRecord};
 use homeostat_core::time::Timestamp;
 use homeostat_runtime::{Runtime, RuntimeConfig};
+use homeostat_source::Sources;
 use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::clock::Clock;
@@ -28,6 +30,9 @@ use crate::registry::Registry;
 use crate::store::{Change, Journal, RedbStore, STATE_FILE, Snapshot, Store, StoreError, StoredGroup};
 use crate::view::HostView;
 use crate::watch::{Changes, Watches};
+
+pub(crate) use plugins::known;
+pub(crate) use swap::stamped;
 
 /// How a host is to run.
 #[derive(Clone, Debug)]
@@ -41,12 +46,23 @@ pub struct HostConfig {
     /// The instance that this host itself runs on, by id or logical id, if it is one of a group that it keeps: it is
     /// replaced and destroyed after all others.
     pub self_instance: Option<String>,
+    /// How plugins are fetched that are not files of this machine.
+    pub sources: homeostat_source::Config,
+    /// Whether a plugin is swapped when its file changes.
+    pub swap_changed: bool,
 }
 
 impl HostConfig {
     /// The defaults: 128 steps at once, a look every 10 seconds (InfraKit's poll interval).
     pub fn new(state_dir: PathBuf) -> Self {
-        Self { state_dir, parallel: 128, resync: Duration::from_secs(10), self_instance: None }
+        Self {
+            state_dir,
+            parallel: 128,
+            resync: Duration::from_secs(10),
+            self_instance: None,
+            sources: homeostat_source::Config::default(),
+            swap_changed: false,
+        }
     }
 }
 
@@ -96,8 +112,14 @@ impl Host {
         let store: Arc<dyn Store> = Arc::new(open_store(&config.state_dir.join(STATE_FILE)).await?);
         let mut snapshot = store.load()?;
         let journal = Journal::start(store).map_err(unusable)?;
-        let runtime = Runtime::new(RuntimeConfig::new(config.state_dir.join("cache")))?;
-        let registry = Arc::new(Registry::new(runtime));
+        let runtime = Runtime::new(RuntimeConfig {
+            secrets: Some(config.state_dir.join("secrets")),
+            processes: Some(config.state_dir.join("exec")),
+            ..RuntimeConfig::new(config.state_dir.join("cache"))
+        })?;
+        let troubles = runtime.troubles();
+        let sources = Sources::new(&config.state_dir.join("plugins"), &config.sources)?;
+        let registry = Arc::new(Registry::new(runtime, sources, config.state_dir.clone()));
         let (watches, changes) = Watches::new();
         let (wishes, wished) = mpsc::channel(64);
         let clock = Clock::start();
@@ -112,9 +134,9 @@ impl Host {
             self_instance: config.self_instance.clone(),
             wishes,
         };
-        for (name, spec) in &snapshot.plugins {
-            registry.restore(name, spec.clone()).await;
-            watches.watch(name, &spec.grants);
+        for (name, record) in &snapshot.plugins {
+            registry.restore(name, record.clone()).await;
+            watches.watch(name, &record.spec.grants);
         }
         let now = clock.now();
         let mut groups = BTreeMap::new();
@@ -138,10 +160,14 @@ impl Host {
             stopped: AtomicBool::new(false),
             config,
         }));
-        let helpers = vec![
+        let mut helpers = vec![
             tokio::spawn(wake_changed(Arc::downgrade(&host.0), changes)),
             tokio::spawn(grant_wishes(Arc::downgrade(&host.0), wished)),
+            tokio::spawn(swap::watch_crashes(Arc::downgrade(&host.0), troubles)),
         ];
+        if host.0.config.swap_changed {
+            helpers.push(tokio::spawn(swap::watch_files(Arc::downgrade(&host.0))));
+        }
         *host.0.helpers.lock().unwrap_or_else(PoisonError::into_inner) = helpers;
         Ok(host)
     }
@@ -186,7 +212,7 @@ impl Host {
         state.revision = revision;
         for change in changes {
             match change {
-                Change::PutPlugin(name, spec) => drop(state.plugins.insert(name, spec)),
+                Change::PutPlugin(name, record) => drop(state.plugins.insert(name, record)),
                 Change::RemovePlugin(name) => drop(state.plugins.remove(&name)),
                 Change::PutGroup(record) => {
                     let stored = StoredGroup::new(record);

@@ -26,7 +26,7 @@ impl Host {
     pub async fn plan(&self, request: &CommitRequest) -> Result<PlanReply, HostError> {
         let request = CommitRequest { pretend: true, ..request.clone() };
         let base = self.0.state.lock().await.clone();
-        let admitted = admit(&request, &self.0.registry).await?;
+        let admitted = admit(&request, &self.0.registry, self.0.context.clock.now()).await?;
         let proposal = self.propose(&base, &admitted, &request).await?;
         let mut groups = Vec::with_capacity(proposal.records.len());
         for (record, commit) in proposal.records.iter().zip(&proposal.reply.groups) {
@@ -106,8 +106,8 @@ impl Host {
     ) -> Result<(Ledger, Observation), HostError> {
         let name = &record.spec.properties.instance.plugin;
         match admitted.plugins.get(name).filter(|_| self.0.registry.find(name).is_none()) {
-            Some((_, plugin)) => {
-                let reader = plugin.as_instance().map(|it| it.read_only());
+            Some(candidate) => {
+                let reader = candidate.plugin.as_instance().map(|it| it.read_only());
                 let reader = reader.ok_or_else(|| HostError::Conflict(format!("{name} is not an instance plugin")))?;
                 self.list_with(&reader, record, Ledger::default()).await
             }

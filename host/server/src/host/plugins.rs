@@ -1,21 +1,25 @@
 //! What can be asked of plugins, and for them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::PoisonError;
 
-use homeostat_core::document::{Document, Source};
-use homeostat_core::spec::{PluginSpec, Stack};
+use homeostat_core::document::check_plugin;
+use homeostat_core::plugin::PluginRecord;
+use homeostat_core::spec::PluginSpec;
 use homeostat_core::tags;
 use homeostat_runtime::Plugin;
+use homeostat_source::{Locked, Lookup};
 use serde_json::Value;
 
 use super::Host;
 use crate::call::Call;
 use crate::error::{HostError, chain};
-use crate::event::What;
-use crate::group::{GroupHandle, State};
+use crate::group::State;
 use crate::store::Change;
-use crate::view::{AddPlugin, PluginView};
+use crate::view::{AddPlugin, PluginView, RefusedVersion};
+
+/// How often a registration is tried when others change the plugin at the same time.
+const ATTEMPTS: usize = 10;
 
 impl Host {
     /// The registered plugins, by name.
@@ -29,12 +33,22 @@ impl Host {
     /// Where there is no such plugin.
     pub fn plugin(&self, name: &str) -> Result<PluginView, HostError> {
         let entry = self.0.registry.find(name).ok_or_else(|| self.no_plugin(name))?;
+        let record = entry.record;
+        let loaded = entry.state.as_ref().ok();
+        let agreement = loaded.map(|it| it.info().manifest.wants.against(&record.spec.grants)).unwrap_or_default();
         Ok(PluginView {
             name: name.to_owned(),
-            path: entry.spec.path,
-            info: entry.state.as_ref().ok().map(|it| it.info().clone()),
+            source: record.spec.source,
+            info: loaded.map(|it| it.info().clone()),
             error: entry.state.as_ref().err().map(|it| it.message.to_string()),
-            stats: entry.state.as_ref().map(|it| it.stats()).unwrap_or_default(),
+            locked: record.locked,
+            previous: record.previous.map(|it| it.locked),
+            refused: entry.refused.map(|it| RefusedVersion { digest: it.digest, reason: it.reason, at: it.at }),
+            degraded: loaded.map(Plugin::degraded).unwrap_or_default(),
+            crashes: entry.crashes,
+            wanted_not_granted: agreement.wanted_not_granted,
+            granted_not_wanted: agreement.granted_not_wanted,
+            stats: loaded.map(Plugin::stats).unwrap_or_default(),
             used_by: self.users(name),
         })
     }
@@ -44,18 +58,30 @@ impl Host {
     /// # Errors
     /// Where it cannot be loaded, or the name cannot be one.
     pub async fn add_plugin(&self, request: &AddPlugin) -> Result<PluginView, HostError> {
-        let name = &request.name;
-        if !request.path.is_absolute() {
-            return Err(HostError::Invalid(format!("the path {:?} is not absolute", request.path)));
+        let AddPlugin { name, source, sha256, update, grants, limits } = request.clone();
+        let spec = checked(&name, PluginSpec { source, sha256, grants, limits })?;
+        for _ in 0..ATTEMPTS {
+            let base = self.0.state.lock().await.plugins.get(&name).cloned();
+            // Fetching and compiling may take a while, so nobody else is kept waiting meanwhile.
+            let known = base.as_ref().filter(|_| !update).and_then(|it| known(it, &spec));
+            let lookup = if known.is_some() { Lookup::AsLocked } else { Lookup::Anew };
+            let candidate = self.candidate(&name, &spec, known.as_ref(), lookup).await?;
+            self.hold_against_users(&name, &candidate, &[]).await?;
+            let record = base.clone().unwrap_or_else(|| PluginRecord::new(spec.clone()));
+            let record = record.swapped(candidate.spec, candidate.locked);
+            let mut state = self.0.state.lock().await;
+            if state.plugins.get(&name) != base.as_ref() {
+                continue;
+            }
+            self.write(&mut state, vec![Change::PutPlugin(name.clone(), record.clone())]).await?;
+            let swapped = self.install(&name, record, candidate.plugin);
+            drop(state);
+            if swapped {
+                self.roll_groups(&name).await;
+            }
+            return self.plugin(&name);
         }
-        let spec = checked(request)?;
-        // Compiling may take a while, so nobody else is kept waiting meanwhile.
-        let plugin = self.0.registry.load(name, &spec).await?;
-        self.check_sight(name, &spec, &plugin).await?;
-        let mut state = self.0.state.lock().await;
-        self.write(&mut state, vec![Change::PutPlugin(name.clone(), spec.clone())]).await?;
-        self.register(name, spec, plugin);
-        self.plugin(name)
+        Err(HostError::Conflict(format!("others keep changing plugin {name} at the same time; try again")))
     }
 
     /// Forget a plugin.
@@ -76,6 +102,8 @@ impl Host {
         }
         self.write(&mut state, vec![Change::RemovePlugin(name.to_owned())]).await?;
         self.0.registry.remove(name);
+        let registry = self.0.registry.clone();
+        tokio::task::spawn_blocking(move || registry.settle());
         self.0.watches.unwatch(name);
         Ok(())
     }
@@ -92,22 +120,9 @@ impl Host {
         Ok(call.run(&plugin).await?)
     }
 
-    pub(super) fn register(&self, name: &str, spec: PluginSpec, plugin: Plugin) {
-        self.0.watches.unwatch(name);
-        self.0.watches.watch(name, &spec.grants);
-        self.0.registry.put(name, spec, plugin);
-        self.event(None, What::PluginLoaded { plugin: name.to_owned() });
-        for id in self.users(name) {
-            self.handle(&id, GroupHandle::retry);
-        }
-    }
-
-    /// Make sure that a plugin under another spec still sees the instances that groups made with it: one with another
-    /// directory would see none, and the host would make them all again.
-    pub(super) async fn check_sight(&self, name: &str, spec: &PluginSpec, plugin: &Plugin) -> Result<(), HostError> {
-        if self.0.registry.find(name).is_none_or(|it| it.spec == *spec) {
-            return Ok(());
-        }
+    /// Make sure that another version of a plugin, or one under other grants, still sees the instances that groups made with
+    /// it: one with another directory would see none, and the host would make them all again.
+    pub(super) async fn check_sight(&self, name: &str, plugin: &Plugin) -> Result<(), HostError> {
         let Some(instances) = plugin.as_instance() else { return Ok(()) };
         for group in self.users(name) {
             let Ok(state) = self.group(&group) else { continue };
@@ -146,7 +161,7 @@ impl Host {
     }
 
     /// The groups that use a plugin.
-    fn users(&self, plugin: &str) -> Vec<String> {
+    pub(super) fn users(&self, plugin: &str) -> Vec<String> {
         let groups = self.0.groups.read().unwrap_or_else(PoisonError::into_inner);
         let uses = |state: &State| {
             let properties = &state.record.spec.properties;
@@ -156,18 +171,25 @@ impl Host {
     }
 }
 
+/// What a source is locked to, where it has to be asked for it. What a file is, the operator decides by writing it.
+pub(crate) fn known(record: &PluginRecord, spec: &PluginSpec) -> Option<Locked> {
+    let same = record.spec.source == spec.source && spec.source.file().is_none();
+    let locked = record.locked.as_ref().filter(|_| same)?;
+    Some(Locked {
+        source: spec.source.to_string(),
+        resolved: locked.resolved.clone(),
+        sha256: locked.sha256.clone(),
+        size: locked.size,
+    })
+}
+
 /// A registration, checked as the entry of a stack that it could be.
-fn checked(request: &AddPlugin) -> Result<PluginSpec, HostError> {
-    let AddPlugin { name, path, grants, limits } = request.clone();
-    let entry = PluginSpec { path, grants, limits };
-    let stack = Stack { plugins: BTreeMap::from([(name, entry)]), groups: Vec::new() };
-    let text = serde_json::to_string(&stack).map_err(|error| HostError::Invalid(error.to_string()))?;
-    let source = Source { name: "plugin.json", text: &text, base_dir: std::path::Path::new("/") };
-    match Document::read(&source) {
-        Ok(document) => {
-            let entry = document.stack.plugins.into_values().next();
-            entry.ok_or_else(|| HostError::Invalid("no plugin is named".into()))
-        }
+pub(super) fn checked(name: &str, entry: PluginSpec) -> Result<PluginSpec, HostError> {
+    if entry.source.file().is_some_and(|path| !path.is_absolute()) {
+        return Err(HostError::Invalid(format!("the path \"{}\" is not absolute", entry.source)));
+    }
+    match check_plugin(name, entry) {
+        Ok(entry) => Ok(entry),
         Err(faults) => {
             // Its line and column are of no use: the user wrote no such text.
             let said = faults.iter().map(|it| match &it.help {

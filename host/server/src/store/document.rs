@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use homeostat_core::spec::PluginSpec;
+use homeostat_core::plugin::PluginRecord;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
@@ -27,7 +27,7 @@ pub struct Document {
     /// The number for the next event.
     pub next_event: u64,
     /// Registered plugins by name.
-    pub plugins: BTreeMap<String, PluginSpec>,
+    pub plugins: BTreeMap<String, PluginRecord>,
     /// Groups by id.
     pub groups: BTreeMap<String, StoredGroup>,
     /// The newest events, oldest first.

@@ -13,8 +13,8 @@ mod redb;
 use std::collections::BTreeMap;
 
 use homeostat_core::ledger::{Intent, Memory};
+use homeostat_core::plugin::PluginRecord;
 use homeostat_core::record::GroupRecord;
-use homeostat_core::spec::PluginSpec;
 use homeostat_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -59,7 +59,7 @@ pub struct Snapshot {
     /// Which commit this is the state after.
     pub revision: Revision,
     /// Registered plugins by name.
-    pub plugins: BTreeMap<String, PluginSpec>,
+    pub plugins: BTreeMap<String, PluginRecord>,
     /// Groups by id.
     pub groups: BTreeMap<String, StoredGroup>,
     /// The number for the next event: greater than that of every event that was ever published.
@@ -72,7 +72,7 @@ pub struct Snapshot {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     /// Register a plugin, or register it anew.
-    PutPlugin(String, PluginSpec),
+    PutPlugin(String, PluginRecord),
     /// Forget a plugin.
     RemovePlugin(String),
     /// Remember a group.

@@ -3,7 +3,7 @@
 //! A group is one file in the directory granted as `/world`, named after the group. Each instance is a line in it: name,
 //! config hash and slot. Making one appends a line, which is atomic; destroying one is not measured and not offered.
 #![cfg(target_arch = "wasm32")]
-#![allow(unsafe_code, reason = "what generates the exports writes it here")]
+#![allow(unsafe_code, reason = "what generates the exports, and the manifest's section, write it here")]
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -18,6 +18,11 @@ use bindings::homeostat::plugin::types::{ErrorCode, Instance, InstanceState};
 mod bindings {
     wit_bindgen::generate!({ path: "../../../wit/v0.1", world: "instance-plugin" });
 }
+
+/// What the plugin wants of the operator, as a custom section of the component.
+#[used]
+#[unsafe(link_section = "homeostat:manifest")]
+static MANIFEST: [u8; include_bytes!("../manifest.json").len()] = *include_bytes!("../manifest.json");
 
 const TAGS: [&str; 3] = ["infrakit.group", "infrakit.config.hash", "homeostat.slot"];
 

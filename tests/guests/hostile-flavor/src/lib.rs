@@ -2,7 +2,7 @@
 //!
 //! Its properties are a JSON text that says which.
 #![cfg(target_arch = "wasm32")]
-#![allow(unsafe_code, reason = "what generates the exports writes it here")]
+#![allow(unsafe_code, reason = "what generates the exports, and the manifest's section, write it here")]
 
 use bindings::exports::homeostat::plugin::flavor::{
     Allocation, Error, Guest, HealthReport, HealthStatus, Index, Instance, InstanceSpec, Json,
@@ -14,6 +14,11 @@ use bindings::homeostat::plugin::types::ErrorCode;
 mod bindings {
     wit_bindgen::generate!({ path: "../../../wit/v0.1", world: "flavor-plugin" });
 }
+
+/// What the plugin wants of the operator, as a custom section of the component.
+#[used]
+#[unsafe(link_section = "homeostat:manifest")]
+static MANIFEST: [u8; include_bytes!("../manifest.json").len()] = *include_bytes!("../manifest.json");
 
 struct Hostile;
 

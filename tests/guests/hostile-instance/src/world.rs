@@ -6,7 +6,7 @@
 //! | `instances/NAME` | an instance, made by `provision`: the id is `id-NAME` |
 //! | `gone/NAME` | one that was destroyed; it begins with the reason and a line break |
 //! | `state/NAME` | the state of that instance, and after a space a message; `running` without |
-//! | `provision`, `label`, `destroy`, `list` | what that function does from now on, as below |
+//! | `validate`, `provision`, `label`, `destroy`, `list` | what that function does from now on, as below |
 //!
 //! What such a file holds, with `once ` before it for one call only (the file is taken away):
 //!
@@ -14,6 +14,7 @@
 //! |---|---|
 //! | `fail CODE MESSAGE` | answers with this error, and does nothing |
 //! | `trap` | crashes, and has done nothing |
+//! | `do WORD` | does first what the word says, of [`deeds`](crate::deeds); `list` also what [`odd_page`](crate::odd_page) says |
 //! | `slow MS` | takes so long before it begins |
 //! | `lose` | does it, then crashes: the answer is lost |
 //! | `lose CODE MESSAGE` | does it, then answers with this error all the same |
@@ -34,13 +35,19 @@ use crate::bindings::exports::homeostat::plugin::instance::{
     DestroyReason, Error, InstanceSpec, ListRequest, Page, Tags,
 };
 use crate::bindings::homeostat::plugin::types::{ErrorCode, Instance, InstanceState};
-use crate::error;
+use crate::deeds::misbehave;
+use crate::{error, odd_page};
 
 const ROOT: &str = "/world";
 
 /// Whether there is such a directory.
 pub(crate) fn is_granted() -> bool {
     fs::metadata(ROOT).is_ok_and(|metadata| metadata.is_dir())
+}
+
+/// Nothing but what is ordered.
+pub(crate) fn validate() -> Result<(), Error> {
+    Order::of("validate")?.before()
 }
 
 /// Make an instance; idempotent by its name.
@@ -109,6 +116,9 @@ pub(crate) fn destroy(id: &str, reason: DestroyReason) -> Result<(), Error> {
 pub(crate) fn list(request: &ListRequest) -> Result<Page, Error> {
     let order = Order::of("list")?;
     order.before()?;
+    if order.word() == "do" {
+        return odd_page(order.rest(), request);
+    }
     let mut all = Vec::new();
     match fs::read_dir(format!("{ROOT}/instances")) {
         Err(e) if e.kind() == ErrorKind::NotFound => {}
@@ -191,6 +201,7 @@ impl Order {
             "fail" => self.fail(),
             "trap" => core::arch::wasm32::unreachable(),
             "slow" => self.wait(),
+            "do" => misbehave(self.rest()),
             "" | "lose" | "late" | "incomplete" | "hide" | "stale" | "empty" => Ok(()),
             _ => Err(plain(ErrorCode::Internal, format!("{:?}: no such order", self.0))),
         }

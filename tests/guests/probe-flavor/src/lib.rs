@@ -17,7 +17,7 @@
 //! An error's file holds the code in the contract's words (`resource-exhausted`) and after a space the message. Without a
 //! code it is `internal`. Properties: `{"Init": "..."}` becomes the init of what is prepared; other members have no effect.
 #![cfg(target_arch = "wasm32")]
-#![allow(unsafe_code, reason = "what generates the exports writes it here")]
+#![allow(unsafe_code, reason = "what generates the exports, and the manifest's section, write it here")]
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -36,6 +36,11 @@ use serde_json::Value;
 mod bindings {
     wit_bindgen::generate!({ path: "../../../wit/v0.1", world: "flavor-plugin-with-removal" });
 }
+
+/// What the plugin wants of the operator, as a custom section of the component.
+#[used]
+#[unsafe(link_section = "homeostat:manifest")]
+static MANIFEST: [u8; include_bytes!("../manifest.json").len()] = *include_bytes!("../manifest.json");
 
 struct Probe;
 

@@ -1,25 +1,15 @@
-//! From grants to what a guest is shown: directories opened once, and checked again before each call.
+//! Directories: opened once, and checked again before each call.
 
 use std::collections::BTreeSet;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Mutex, PoisonError};
 
-use homeostat_core::grant::{DirGrant, DirMode, Grants};
+use homeostat_core::grant::{DirGrant, DirMode};
 use wasmtime_wasi::filesystem::WasiFilesystemCtx;
 use wasmtime_wasi::{FsPerms, WasiCtx};
 
-/// How much of its grants a guest gets in one call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Access {
-    /// Nothing: for a guest that nobody has asked for anything yet.
-    Nothing,
-    /// What was granted, and of that nothing through which anything can be changed. A kind of grant that is added later has
-    /// to be narrowed for it too.
-    ReadOnly,
-    /// What was granted.
-    Granted,
-}
+use super::Access;
 
 /// The directories of one plugin. They stay open between calls: a call then costs one `stat` a directory instead of
 /// opening it, and sees at once when another directory has taken the name.
@@ -42,9 +32,9 @@ impl Dirs {
     ///
     /// # Errors
     /// A sentence that names the grant and says what is wrong with it.
-    pub(crate) fn open(grants: &Grants) -> Result<Self, String> {
+    pub(crate) fn open(grants: &[DirGrant]) -> Result<Self, String> {
         let mut seen = BTreeSet::new();
-        for grant in &grants.dirs {
+        for grant in grants {
             let guest = normal(&grant.guest).ok_or_else(|| {
                 format!("Grants.Dirs: Guest {:?} must be an absolute path without \"..\"", grant.guest)
             })?;
@@ -55,8 +45,8 @@ impl Dirs {
                 ));
             }
         }
-        let opened = open(&grants.dirs)?;
-        Ok(Self { grants: grants.dirs.clone(), opened: Mutex::new(opened) })
+        let opened = open(grants)?;
+        Ok(Self { grants: grants.to_owned(), opened: Mutex::new(opened) })
     }
 
     /// The guest's view of them, opened anew where a directory was replaced.
@@ -130,12 +120,10 @@ fn id(metadata: &Metadata) -> Id {
 mod tests {
     use super::*;
 
-    fn grants(dirs: &[(&std::path::Path, &str)]) -> Grants {
-        let dirs = dirs
-            .iter()
+    fn grants(dirs: &[(&std::path::Path, &str)]) -> Vec<DirGrant> {
+        dirs.iter()
             .map(|(host, guest)| DirGrant { host: host.into(), guest: (*guest).into(), mode: DirMode::ReadWrite })
-            .collect();
-        Grants { dirs }
+            .collect()
     }
 
     fn refusal(dirs: &[(&std::path::Path, &str)]) -> String {
