@@ -69,7 +69,7 @@ fn an_instance_plugin_is_called_by_hand_through_a_host() {
     world.run("group commit stack.json").ok();
     by_hand(&world, &["file"]);
     // The grants are the host's to give.
-    world.run("instance list file --dir instances:/instances").ends_with(2).complains("--dir");
+    world.run("instance list file --dir instances:/instances").ends_with(2).complains("--allow-... goes with the path");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use homeostat_tests::{World, group, plugin, until, until_eq};
+use homeostat_tests::{Variant, World, group, plugin, until, until_eq};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -60,9 +60,12 @@ fn a_flavor_whose_health_traps_leaves_its_group_running_and_says_so() {
     let late = world.run("group commit stack.json --wait --timeout 500ms").ends_with(1);
     late.complains("not converged within 500ms").complains("are healthy");
 
-    // Another flavor mends it, without a new instance.
+    // One that does not take the spec is no help, and another version mends it, without a new instance.
     let before = world.fingerprint();
-    world.run(&format!("plugin add hostile-flavor {}", plugin("flavor_vanilla").display())).ok();
+    let other = world.run(&format!("plugin add hostile-flavor {}", plugin("flavor_vanilla").display())).ends_with(1);
+    other.complains("group web could not go on with it: the plugin's schema does not allow this");
+    world.write("mended.wasm", Variant::of("hostile_flavor").with("health-trap", "health-trip").bytes());
+    world.run("plugin add hostile-flavor mended.wasm").ok();
     until("it can be judged", || (world.describe("web")["Report"]["Counts"]["Healthy"] == 3).then_some(()));
     assert!(world.fingerprint().iter().all(|(name, print)| before.get(name) == Some(print)));
 }
@@ -237,6 +240,8 @@ fn a_plugin_whose_file_is_gone_is_waited_for_and_comes_back() {
     host.stop(Signal::TERM).ok();
 
     fs::rename(world.path("file.wasm"), world.path("elsewhere.wasm")).unwrap();
+    // The copy that the host keeps is gone too; `swap.rs` shows what that is good for.
+    fs::remove_dir_all(world.path("state/plugins")).unwrap();
     let _host = world.serve();
     let waiting = until_waits(&world, "web", "there is no such file");
     assert!(waiting.contains("file.wasm"), "{waiting}");

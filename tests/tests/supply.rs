@@ -184,7 +184,7 @@ fn what_is_no_plugin_is_not_taken_from_anywhere() {
         ("text.wasm", "text.wasm"),
         ("dir.wasm", "dir.wasm"),
         ("nowhere.wasm", "there is no such file"),
-        ("http://127.0.0.1:9/file.wasm", "https"),
+        ("http://192.0.2.1/file.wasm", "use https"),
         ("oci://127.0.0.1:9/file:1", "127.0.0.1:9"),
         ("ftp://127.0.0.1/file.wasm", "ftp"),
     ] {

@@ -76,9 +76,8 @@ impl Between {
         file: &Path,
         spec: &PluginSpec,
     ) -> Result<Plugin, LoadError> {
-        let mut wires = Wires::default();
-        wires.files = self.files.as_ref().map(|it| it.0.clone() as _);
-        wires.http = self.http.clone().map(|it| it as _);
+        let wires =
+            Wires { files: self.files.as_ref().map(|it| it.0.clone() as _), http: self.http.clone().map(|it| it as _) };
         runtime.load_wired(name, file, spec, wires).await
     }
 

@@ -51,7 +51,7 @@ impl Verb {
     after_long_help = "\
 Examples:
   homeostat instance list instance-file --tag infrakit.group=web
-  homeostat instance list ./instance_file.wasm --dir ./machines:/instances --properties
+  homeostat instance list ./instance_file.wasm --allow-dir ./machines:/instances --properties
   homeostat instance list instance-file --stack stack.json -o json"
 )]
 pub(crate) struct List {
@@ -100,7 +100,7 @@ impl List {
 #[command(after_long_help = "\
 Examples:
   homeostat instance provision instance-file box-1 --properties '{\"Note\": \"hello\"}' --tag tier=web
-  homeostat instance provision ./instance_file.wasm box-1 --dir ./machines:/instances:rw --init @boot.sh")]
+  homeostat instance provision ./instance_file.wasm box-1 --allow-dir ./machines:/instances:rw --init @boot.sh")]
 pub(crate) struct Provision {
     #[command(flatten)]
     target: Target,

@@ -50,7 +50,7 @@ Examples:
 
   Run a host in the background, and talk to it:
     homeostat serve &
-    homeostat plugin add instance-file instance_file.wasm --dir ./machines:/instances:rw
+    homeostat plugin add instance-file instance_file.wasm --allow-dir ./machines:/instances:rw
     homeostat plugin add flavor-vanilla flavor_vanilla.wasm
     homeostat group plan web.json
     homeostat group commit web.json --wait

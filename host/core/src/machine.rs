@@ -19,7 +19,7 @@ use crate::observed::{HealthReport, InstanceState, Observation};
 use crate::outcome::PluginError;
 use crate::plan::{Desired, Plan, Reason, Report, Waiting, plan};
 use crate::record::GroupRecord;
-use crate::step::Step;
+use crate::step::{Step, Work};
 use crate::time::Timestamp;
 use crate::verify::verify;
 
@@ -235,6 +235,11 @@ impl Machine {
 
     /// When something is due that no look and no call brings about; none where nothing is.
     pub fn next_turn(&self) -> Option<Timestamp> {
+        // Until a list comes, nothing that is due can be done.
+        let unlisted = self.ledger.memory.backoff.get(&Work::Observe).and_then(|it| it.until);
+        if unlisted.is_some() {
+            return unlisted;
+        }
         let updating = &self.desired.spec.properties.updating;
         let rollout = self.ledger.memory.rollout.as_ref().filter(|it| it.is_running());
         let rollout = rollout.into_iter().flat_map(|it| {

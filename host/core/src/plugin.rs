@@ -23,6 +23,10 @@ pub struct PluginRecord {
     /// The version before it, for a rollback.
     #[serde(rename = "Previous", default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Box<PluginVersion>>,
+    /// Whether the version in use was brought back. It has been in use before, so it is not on probation, and two versions
+    /// that both crash do not take turns for ever.
+    #[serde(rename = "BroughtBack", default, skip_serializing_if = "std::ops::Not::not")]
+    pub brought_back: bool,
 }
 
 /// A version of a plugin: its file, and what it may do.
@@ -53,7 +57,7 @@ pub struct LockedVersion {
 impl PluginRecord {
     /// A plugin of which nothing is known yet but what the operator asked for.
     pub fn new(spec: PluginSpec) -> Self {
-        Self { spec, locked: None, previous: None }
+        Self { spec, locked: None, previous: None, brought_back: false }
     }
 
     /// The plugin with another version in the place of the one in use, which is kept for a rollback. Where the file is the
@@ -63,8 +67,8 @@ impl PluginRecord {
         let same = self.locked.as_ref().is_some_and(|it| it.sha256 == locked.sha256);
         let in_use = self.locked.clone().map(|locked| Box::new(PluginVersion { spec: self.spec.clone(), locked }));
         match same {
-            true => Self { spec, locked: self.locked.clone(), previous: self.previous.clone() },
-            false => Self { spec, locked: Some(locked), previous: in_use },
+            true => Self { spec, ..self.clone() },
+            false => Self { spec, locked: Some(locked), previous: in_use, brought_back: false },
         }
     }
 
@@ -77,12 +81,13 @@ impl PluginRecord {
             spec: previous.spec.clone(),
             locked: Some(LockedVersion { since: now, ..previous.locked.clone() }),
             previous: given_up,
+            brought_back: true,
         })
     }
 
     /// Whether this version is so young that crashes are its own fault.
     pub fn on_probation(&self, now: Timestamp) -> bool {
-        self.previous.is_some() && self.locked.as_ref().is_some_and(|it| now < it.since.after(PROBATION))
+        !self.brought_back && self.previous.is_some() && self.locked.as_ref().is_some_and(|it| now < it.since.after(PROBATION))
     }
 }
 
@@ -117,6 +122,7 @@ mod tests {
         let back = second.rolled_back(Timestamp(9)).expect("there is one before it");
         assert_eq!(back.spec, first.spec);
         assert_eq!(back.locked, Some(version("aa", 9)));
+        assert!(!back.on_probation(Timestamp(10)), "it would give way to the one that crashed");
         let forth = back.rolled_back(Timestamp(10)).expect("there is one before it");
         assert_eq!(forth.spec, second.spec);
     }

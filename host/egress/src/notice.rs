@@ -53,8 +53,10 @@ impl Quiet {
 
 /// A request was refused.
 pub(crate) fn denied(quiet: &Quiet, plugin: &str, line: &str) {
-    if let Some(held_back) = quiet.admit(line) {
-        tracing::warn!(target: "homeostat::grant", plugin, held_back, "{line}");
+    match quiet.admit(line) {
+        None => {}
+        Some(0) => tracing::warn!(target: "homeostat::grant", plugin, "{line}"),
+        Some(held_back) => tracing::warn!(target: "homeostat::grant", plugin, held_back, "{line}"),
     }
 }
 

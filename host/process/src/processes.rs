@@ -6,6 +6,8 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::command::check_note;
 use crate::key::{check_key, plugin_folder, valid_key};
@@ -17,6 +19,8 @@ use crate::{ExecError, Process, ProcessState, leftover, log, proc};
 pub(crate) const MAX_PROCESSES: usize = 10_000;
 /// How many bytes of notes one answer of [`Processes::list`] may hold.
 const MAX_NOTES: usize = 4 << 20;
+/// How long a host waits for others when it clears away what was left half done.
+const SWEEP: Duration = Duration::from_millis(500);
 /// The most that [`Processes::output`] answers with.
 const MAX_OUTPUT: u32 = 1 << 20;
 
@@ -117,13 +121,19 @@ impl Processes {
     /// Remove what was being made or removed when a host was killed.
     fn sweep(&self) -> Result<(), ExecError> {
         let root = &self.shared.root;
+        let patience = Instant::now() + SWEEP;
         for folder in fs::read_dir(root).map_err(ExecError::io("read", root))? {
             let folder = folder.map_err(ExecError::io("read", root))?.path();
             let Ok(entries) = fs::read_dir(&folder) else { continue };
             for entry in entries.filter_map(Result::ok).filter(|it| it.file_name().to_string_lossy().starts_with(ASIDE))
             {
-                // Another host may be at work with it.
-                let lock = Place::new(entry.path()).lock();
+                // Another host may be at work with it. So may what a host was about to start when it was killed, but not
+                // for long: it has the lock open until it becomes another program.
+                let place = Place::new(entry.path());
+                while matches!(place.lock(), Ok(Lock::Busy)) && Instant::now() < patience {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                let lock = place.lock();
                 if matches!(lock, Ok(Lock::Busy)) {
                     continue;
                 }
@@ -265,6 +275,14 @@ impl Processes {
                 alive = true;
                 self.supervise_again(place, key);
             }
+        }
+        if !alive
+            && place.is_stopping()
+            && let Lock::Taken(lock) = place.lock().map_err(error)?
+        {
+            // It ended when it was told to, and its supervisor was killed before it could forget it.
+            self.finish(place, lock).map_err(error)?;
+            return Ok(None);
         }
         let state = match (&record.end, alive) {
             (None, true) if place.is_stopping() => ProcessState::Stopping,

@@ -170,8 +170,10 @@ impl Processes {
 
     fn supervisor_of(&self, place: &Place) -> std::process::Command {
         let mut command = std::process::Command::new(&self.shared.supervisor.program);
-        // It gets nothing of the host's, so that no secret of the environment stays in another process.
-        command.arg0("homeostat").arg(VERB).arg(place.path()).env_clear().current_dir("/").stderr(Stdio::null());
+        // It gets nothing of the host's, so that no secret of the environment stays in another process. The allocator of the
+        // `homeostat` command takes this for not having all its memory at once: with huge pages that would be 4 MiB for each.
+        command.env_clear().env("MIMALLOC_ARENA_EAGER_COMMIT", "0");
+        command.arg0("homeostat").arg(VERB).arg(place.path()).current_dir("/").stderr(Stdio::null());
         command
     }
 }

@@ -50,7 +50,7 @@ impl Processes {
     }
 
     /// Stop what has no supervisor.
-    fn finish(&self, place: &Place, lock: File) -> std::io::Result<()> {
+    pub(crate) fn finish(&self, place: &Place, lock: File) -> std::io::Result<()> {
         match place.record()? {
             Found::Whole(record) if record.end.is_none() && self.runs(&record)? => return self.hand_over(place, lock),
             Found::Whole(record) if record.end.is_none() => leftover::end_group(&record)?,

@@ -214,14 +214,28 @@ fn stop_works_without_a_supervisor() {
 #[test]
 fn a_supervisor_killed_while_it_stops_is_replaced() {
     let world = World::new();
-    let mut command = shell("trap '' TERM; while :; do sleep 1; done");
+    let mut command = shell("trap '' TERM; echo ready; while :; do sleep 1; done");
     command.stop_timeout = Duration::from_secs(1);
     let pid = world.start("a", &command).pid.expect("a number");
+    until("the trap", || !world.processes.output(PLUGIN, "a", 10).expect("output").is_empty());
     world.processes.stop(PLUGIN, "a").expect("it is told");
     kill(world.supervisor("a"));
     // Nobody says again that it is to end.
     world.until_gone("a");
     until_dead(pid);
+}
+
+#[test]
+fn a_stop_is_finished_where_process_and_supervisor_are_killed() {
+    let world = World::new();
+    let pid = world.start("a", &shell("trap '' TERM; echo ready; while :; do sleep 1; done")).pid.expect("a number");
+    until("the trap", || !world.processes.output(PLUGIN, "a", 10).expect("output").is_empty());
+    world.processes.stop(PLUGIN, "a").expect("it is told");
+    let supervisor = world.supervisor("a");
+    kill(supervisor);
+    kill(pid);
+    world.until_gone("a");
+    assert!(!world.dir("a").exists());
 }
 
 #[test]
@@ -261,6 +275,8 @@ fn pid_of_supervisor_gone(world: &World) -> u32 {
 fn a_number_that_came_round_again_is_somebody_else() {
     let world = World::new();
     let bystander = world.start("bystander", &sleep()).pid.expect("a number");
+    // The system counts in hundredths of a second, and takes longer than that to come to a number again.
+    std::thread::sleep(Duration::from_millis(50));
     let pid = world.start("a", &sleep()).pid.expect("a number");
     kill(world.supervisor("a"));
     kill(pid);
@@ -283,7 +299,7 @@ fn another_boot_loses_everything() {
     until_dead(first);
     // Even where number and start time are the same.
     forge(&world, "a", |record| record["Boot"] = "00000000-0000-0000-0000-000000000000".into());
-    let found = world.find("a").expect("it is remembered");
+    let found = world.until_ended("a");
     assert_eq!(found.state, ProcessState::Lost("the machine was started anew".into()));
     assert_eq!((found.pid, found.ended_at_ms), (None, None));
     world.processes.annotate(PLUGIN, "a", "still").expect("it is written");

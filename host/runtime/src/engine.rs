@@ -71,6 +71,8 @@ fn config() -> Config {
         .concurrency_support(false)
         // A trap is reported with the guest's own words, not with addresses: smaller files in the cache.
         .generate_address_map(false)
+        // The names in a backtrace are the guest's choice, and go to the operator's log and terminal.
+        .wasm_backtrace_max_frames(None)
         .native_unwind_info(false);
     config
 }

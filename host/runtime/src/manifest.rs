@@ -36,7 +36,7 @@ pub fn parse(text: &[u8]) -> Result<Manifest, String> {
     if text.len() as u64 > SIZE {
         return Err(format!("it has {} bytes, and at most {SIZE} are read", text.len()));
     }
-    serde_json::from_slice(text).map_err(|error| error.to_string())
+    Manifest::parse(text).map_err(|error| error.to_string())
 }
 
 /// Write a manifest into a component, as a custom section at its end. Answers with the new file's bytes.

@@ -121,9 +121,7 @@ impl Output {
 
     /// Write one line that came through the contract's log.
     pub(crate) fn line(&self, level: Level, text: &str) {
-        let mut text = text.to_owned();
-        self.redact(&mut text);
-        self.log.line(level, "log", &text);
+        self.log.line(level, "log", &self.shown(text));
     }
 
     /// From now on, show the name of this secret instead of it.
@@ -141,6 +139,17 @@ impl Output {
                 *text = text.replace(secret.as_str(), name);
             }
         }
+    }
+
+    /// A line without secrets, also such as were broken up by control characters, which are not shown.
+    fn shown(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        self.redact(&mut text);
+        if !lock(&self.hidden).is_empty() {
+            text = clean(&text);
+            self.redact(&mut text);
+        }
+        text
     }
 
     /// End the lines that were begun.
@@ -194,9 +203,7 @@ impl Output {
             Stream::Out => "stdout",
             Stream::Err => "stderr",
         };
-        let mut line = String::from_utf8_lossy(line).into_owned();
-        self.redact(&mut line);
-        self.log.line(Level::INFO, from, &line);
+        self.log.line(Level::INFO, from, &self.shown(&String::from_utf8_lossy(line)));
     }
 }
 

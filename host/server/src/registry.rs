@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use homeostat_core::grant::{Grants, Limits};
+use homeostat_core::grant::{GrantKind, Grants, Limits, Remedy};
 use homeostat_core::plugin::{LockedVersion, PluginRecord};
 use homeostat_core::spec::{PluginSource, PluginSpec};
 use homeostat_core::time::Timestamp;
@@ -28,6 +28,8 @@ pub(crate) struct Registry {
     /// Held to read by versions that are being looked at, whose files nobody may take away.
     looking: Arc<tokio::sync::RwLock<()>>,
     entries: RwLock<BTreeMap<String, Entry>>,
+    /// Held while the lock file is written, so that what is written last is what is so.
+    settling: Mutex<()>,
     loading: tokio::sync::Mutex<()>,
 }
 
@@ -98,6 +100,7 @@ impl Registry {
             lock_dir,
             looking: Arc::default(),
             entries: RwLock::default(),
+            settling: Mutex::default(),
             loading: tokio::sync::Mutex::new(()),
         }
     }
@@ -176,6 +179,9 @@ impl Registry {
 
     /// Write the lock file of the registered plugins, and forget kept files that none of them needs. Blocks.
     pub(crate) fn settle(&self) {
+        let _one_at_a_time = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
+        // Taken before it is asked what is needed: a version that was looked at until now is among that by then.
+        let nobody_looks = self.looking.try_write();
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         let versions = entries.values().flat_map(|it| {
             let previous = it.record.previous.as_deref().map(|it| it.locked.sha256.clone());
@@ -193,7 +199,7 @@ impl Registry {
             tracing::warn!("the lock file of the registered plugins is not up to date: {}", chain(&error));
         }
         // While a version is looked at, its file is needed and not known here. The next change clears up then.
-        let Ok(_nobody_looks) = self.looking.try_write() else { return };
+        let Ok(_nobody_looks) = nobody_looks else { return };
         if let Err(error) = self.sources.prune(&keep) {
             tracing::warn!("files of plugins that are not needed any more are left: {}", chain(&error));
         }
@@ -276,7 +282,25 @@ impl Registry {
     }
 
     fn insert(&self, name: &str, entry: Entry) {
+        if let Ok(plugin) = &entry.state {
+            tell_missing_dirs(name, plugin, &entry.record.spec.grants);
+        }
         self.entries.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), entry);
+    }
+}
+
+/// What is not granted is denied when the plugin reaches for it, and told then. A directory is not there, so that nothing
+/// is denied.
+fn tell_missing_dirs(plugin: &str, loaded: &Plugin, grants: &Grants) {
+    for gap in loaded.info().manifest.wants.against(grants).wanted_not_granted {
+        if gap.kind == GrantKind::Dir {
+            let Remedy { flag, stanza, .. } = &gap.remedy;
+            tracing::warn!(
+                target: "homeostat::grant",
+                plugin,
+                "not granted: {gap}; to allow it, add to its Grants: {stanza} (or: homeostat plugin add {plugin} ... {flag})"
+            );
+        }
     }
 }
 

@@ -423,7 +423,7 @@ pub struct SwapRequest {
     /// Where it comes from; none for where the one in use came from. A file is absolute.
     #[serde(rename = "Path")]
     pub source: Option<PluginSource>,
-    /// The SHA-256 that the file must have. A pin of the version in use does not bind another one.
+    /// The SHA-256 that the file must have; none for the pin that is there, if there is one.
     pub sha256: Option<String>,
     /// What it may touch; none for what the one in use may.
     pub grants: Option<Grants>,

@@ -155,7 +155,7 @@ pub(super) struct LimitArgs {
     /// The HTTP requests at once of all its calls; more wait their turn [default: 16]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     requests: Option<u32>,
-    /// The bytes that a call may hand to the host in all: its answer, and what it says and sends on the way [default: 64MiB]
+    /// The bytes that a call may hand to the host in one go: its answer, or what it says or sends on the way [default: 64MiB]
     #[arg(long, value_name = "SIZE", value_parser = bytes)]
     answer: Option<u64>,
     /// How long the provider's list may lag behind what was done [default: 0s]

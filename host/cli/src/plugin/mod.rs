@@ -112,7 +112,11 @@ impl Add {
             return out::json(&view);
         }
         let what = view.info.as_ref().map(|it| format!(" ({} {})", it.description.name, it.description.version));
-        out::print(&format!("Registered plugin {}{}", view.name, what.unwrap_or_default()))
+        out::print(&format!("Registered plugin {}{}", view.name, what.unwrap_or_default()))?;
+        match plugin::gaps(&view.wanted_not_granted, &view.granted_not_wanted) {
+            gaps if gaps.is_empty() => Ok(()),
+            gaps => out::print(&gaps),
+        }
     }
 }
 

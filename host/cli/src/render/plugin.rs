@@ -1,6 +1,6 @@
 //! Plugins as tables.
 
-use homeostat_core::grant::{Grants, Limits};
+use homeostat_core::grant::{Gap, Grants, Limits};
 use homeostat_runtime::{PluginInfo, PluginKind};
 use homeostat_server::view::PluginView;
 
@@ -45,6 +45,9 @@ fn status(view: &PluginView) -> String {
     }
     if !view.wanted_not_granted.is_empty() {
         said.push(format!("lacks {}", count(view.wanted_not_granted.len(), "grant")));
+    }
+    if !view.granted_not_wanted.is_empty() {
+        said.push(format!("{} without effect", count(view.granted_not_wanted.len(), "grant")));
     }
     if view.refused.is_some() {
         said.push("another version was refused".into());
@@ -130,22 +133,32 @@ fn may(info: &PluginInfo) -> String {
     let (dirs, secrets, config, exec) = (effective.dirs, effective.secrets, effective.config, effective.exec);
     let effective = Grants { http, dirs, secrets, config, exec };
     let mut lines: Vec<String> = effective.to_string().lines().map(tame).collect();
-    for gap in &agreement.wanted_not_granted {
-        lines.push(tame(&format!("wants, and is not granted: {gap}")));
-        lines.push(tame(&format!("  to grant it: {}", gap.remedy.flag)));
-    }
-    lines.extend(
-        agreement.granted_not_wanted.iter().map(|gap| tame(&format!("granted without effect, not wanted: {gap}"))),
-    );
+    lines.push(gaps(&agreement.wanted_not_granted, &agreement.granted_not_wanted));
+    lines.retain(|line| !line.is_empty());
     lines.join("\n")
+}
+
+/// What is in the wishes or in the grants alone.
+pub(crate) fn gaps(wanted: &[Gap], granted: &[Gap]) -> String {
+    let wanted = wanted.iter().map(|gap| {
+        let (gap, flag) = (tame(&gap.to_string()), tame(&gap.remedy.flag));
+        format!("wants, and is not granted: {gap}\n  to grant it: {flag}")
+    });
+    let granted = granted.iter().map(|gap| {
+        let gap = tame(&gap.to_string());
+        format!("granted without effect, since its manifest does not ask for it: {gap}")
+    });
+    wanted.chain(granted).collect::<Vec<_>>().join("\n")
 }
 
 fn limits(limits: &Limits) -> String {
     let (memory, cpu) = (homeostat_core::bytes::format(limits.memory), homeostat_core::duration::format(limits.cpu));
     let wall = homeostat_core::duration::format(limits.wall);
     format!(
-        "{memory} of memory, {cpu} of CPU and {wall} in all a call, {} at once",
-        count(limits.calls as usize, "call")
+        "{memory} of memory, {cpu} of CPU and {wall} in all a call, {} and {} at once, {} in one go",
+        count(limits.calls as usize, "call"),
+        count(limits.requests as usize, "HTTP request"),
+        homeostat_core::bytes::format(limits.answer)
     )
 }
 

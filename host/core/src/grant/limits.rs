@@ -28,7 +28,7 @@ pub struct Limits {
     /// HTTP requests of all its calls at once; more wait their turn.
     #[serde(skip_serializing_if = "is_default_requests")]
     pub requests: u32,
-    /// Bytes of what a call may hand to the host in all: its answer, and what it says and sends on the way. Written as
+    /// Bytes that a call may hand to the host in one go: its answer, or what it says or sends on the way. Written as
     /// `"64MiB"`.
     #[serde(with = "crate::bytes", skip_serializing_if = "is_default_answer")]
     pub answer: u64,

@@ -103,6 +103,9 @@ impl CallState {
     /// A setting, where it is wanted and given.
     pub(crate) fn config(&self, name: &str) -> Option<String> {
         let Authority { effective, wants, denials, .. } = &*self.authority;
+        if self.access == Access::Nothing {
+            return None;
+        }
         if !wants.config.iter().any(|it| it.name == name) {
             denials.unwanted("Config", name);
             return None;

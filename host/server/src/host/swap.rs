@@ -58,7 +58,8 @@ impl Host {
             let in_use = &old.record.spec;
             let spec = PluginSpec {
                 source: request.source.clone().unwrap_or_else(|| in_use.source.clone()),
-                sha256: request.sha256.clone(),
+                // A pin binds until another one is given.
+                sha256: request.sha256.clone().or_else(|| in_use.sha256.clone()),
                 grants: request.grants.clone().unwrap_or_else(|| in_use.grants.clone()),
                 limits: in_use.limits.clone(),
             };
@@ -296,6 +297,7 @@ async fn hold(name: &str, spec: &GroupSpec, plugin: &Plugin) -> Result<(), Strin
         let found = violations(&plugin.info().description.properties_schema, value);
         match found.first() {
             None => Ok(()),
+            Some((path, message)) if path.is_empty() => Err(message.clone()),
             Some((path, message)) => Err(format!("{path}: {message}")),
         }
     };

@@ -55,6 +55,14 @@ pub(crate) fn misbehave(text: &str) -> Result<(), Error> {
             }
             black_box(deeper(0));
         }
+        "recurse" => {
+            // The stack of the machine rather than that in its memory, which "stack" fills.
+            fn deeper(n: u64) -> u64 {
+                let next: fn(u64) -> u64 = black_box(deeper);
+                next(n + 1) ^ n
+            }
+            black_box(deeper(0));
+        }
         "flood" => {
             for n in 0..200_000 {
                 eprintln!("line {n} \u{1b}[31m");
