@@ -64,9 +64,7 @@ fn arrows_run_one_way() {
 
 #[test]
 fn only_the_runtime_names_wasmtime() {
-    for krate in
-        ["host/core", "host/process", "host/egress", "host/source", "host/check", "host/server", "host/cli"]
-    {
+    for krate in ["host/core", "host/process", "host/egress", "host/source", "host/check", "host/server", "host/cli"] {
         for name in dependencies(krate) {
             assert!(!name.starts_with("wasm"), "{krate} depends on {name}; the runtime is there for that");
         }

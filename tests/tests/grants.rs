@@ -85,7 +85,7 @@ fn a_grant_without_a_wish_and_a_wish_without_a_grant_open_nothing() {
         let line = shown.stdout.lines().find(|it| it.contains(said)).unwrap_or_else(|| panic!("{}", shown.told()));
         assert!(line.contains("granted without effect, not wanted"), "{line}");
     }
-    world.run("plugin ls").ok().prints("ready");
+    world.run("plugin ls").ok().prints("3 grants without effect");
     let hostile = plugin("hostile_instance").display().to_string();
     let escape =
         world.run_words(&["instance", "validate", &hostile, r#"{"Do":"escape"}"#, "--allow-dir", "other:/etc"]);

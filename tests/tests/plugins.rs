@@ -64,8 +64,11 @@ fn a_flavor_whose_health_traps_leaves_its_group_running_and_says_so() {
     let before = world.fingerprint();
     let other = world.run(&format!("plugin add hostile-flavor {}", plugin("flavor_vanilla").display())).ends_with(1);
     other.complains("group web could not go on with it: the plugin's schema does not allow this");
-    world.write("mended.wasm", Variant::of("hostile_flavor").with("health-trap", "health-trip").bytes());
-    world.run("plugin add hostile-flavor mended.wasm").ok();
+    let only_objects = r#""type": ["object", "null"], "#;
+    let mended = Variant::of("probe_flavor").with(only_objects, &" ".repeat(only_objects.len()));
+    world.write("mended.wasm", mended.bytes());
+    fs::create_dir(world.path("probe")).unwrap();
+    world.run("plugin add hostile-flavor mended.wasm --allow-dir probe:/probe").ok();
     until("it can be judged", || (world.describe("web")["Report"]["Counts"]["Healthy"] == 3).then_some(()));
     assert!(world.fingerprint().iter().all(|(name, print)| before.get(name) == Some(print)));
 }

@@ -196,5 +196,5 @@ fn what_is_no_plugin_is_not_taken_from_anywhere() {
     world.run("plugin push text.wasm oci://127.0.0.1:9/file:1").ends_with(1).complains("text.wasm");
     let shown = world.run_words(&["plugin", "inspect", &plugin("instance_file").display().to_string()]).ok();
     let shown = shown.prints("Digest").prints("Size").prints("Imports").prints("Exports").prints("Built with");
-    shown.prints("homeostat:plugin/instance@0.1.0").prints("Rust");
+    shown.prints("homeostat:plugin/instance@0.1.0").prints("wit-bindgen-rust");
 }

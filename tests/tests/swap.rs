@@ -310,11 +310,11 @@ fn a_version_that_crashes_is_taken_back_by_itself() {
 #[test]
 fn a_changed_file_is_swapped_in_where_the_host_watches_it() {
     let world = World::new();
-    versions(&world, 3);
+    versions(&world, 4);
     let other = digest(&world, "v2.wasm");
     let bytes = |number: u32| fs::read(world.path(&format!("v{number}.wasm"))).unwrap();
-    let (second, third) = (bytes(2), bytes(3));
-    let _host = world.serve_with("--watch");
+    let (second, third, fourth) = (bytes(2), bytes(3), bytes(4));
+    let host = world.serve_with("--watch");
     stack(&world, &[group("web", 3, "a")]);
     commit(&world);
     let before = world.fingerprint();
@@ -335,6 +335,18 @@ fn a_changed_file_is_swapped_in_where_the_host_watches_it() {
     assert_eq!(inspect(&world, "file")["Refused"], Value::Null);
     world.until_converged("web");
     assert!(watch.is_empty(), "{:?}", watch.log());
+    assert_eq!(world.fingerprint(), before);
+
+    // What changed while no host ran is seen at the start; what was taken back is not taken again.
+    host.stop(Signal::TERM).ok();
+    world.write("v1.wasm", &fourth);
+    let host = world.serve_with("--watch");
+    until_eq("it is swapped in", digest(&world, "v4.wasm"), || in_use(&world, "file"));
+    world.run("plugin rollback file").ok();
+    host.stop(Signal::TERM).ok();
+    let _host = world.serve_with("--watch");
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(in_use(&world, "file"), digest(&world, "v3.wasm"));
     assert_eq!(world.fingerprint(), before);
 }
 

@@ -244,6 +244,7 @@ fn stage(kind: &LoadErrorKind) -> Option<Id> {
         | LoadErrorKind::CoreModule => Id::S1,
         LoadErrorKind::NoWorld { .. }
         | LoadErrorKind::OtherVersion { .. }
+        | LoadErrorKind::Draft { .. }
         | LoadErrorKind::BothWorlds
         | LoadErrorKind::WrongExport { .. } => Id::S2,
         LoadErrorKind::MissingImport { .. } => Id::S3,

@@ -47,6 +47,10 @@ pub(crate) struct HostArgs {
     /// Swap a plugin when its file changes, as `plugin swap` does: a new version that does not fit is refused
     #[arg(long)]
     watch: bool,
+    /// Load plugins that were built against a draft of the contract, too. A draft may change any day, and then they do not
+    /// load any more: not for what has to last
+    #[arg(long)]
+    allow_drafts: bool,
     /// Certificates (PEM) to trust besides the system's where plugins are fetched from URLs and registries
     #[arg(long, value_name = "FILE")]
     roots: Option<PathBuf>,
@@ -63,6 +67,7 @@ impl HostArgs {
         config.resync = self.resync.unwrap_or(config.resync);
         config.self_instance.clone_from(&self.self_instance);
         config.swap_changed = self.watch;
+        config.drafts = self.allow_drafts;
         config.sources.roots = self.roots.as_deref().map(absolute).transpose()?;
         Ok(Host::open(config).await?)
     }

@@ -87,7 +87,9 @@ impl PluginRecord {
 
     /// Whether this version is so young that crashes are its own fault.
     pub fn on_probation(&self, now: Timestamp) -> bool {
-        !self.brought_back && self.previous.is_some() && self.locked.as_ref().is_some_and(|it| now < it.since.after(PROBATION))
+        !self.brought_back
+            && self.previous.is_some()
+            && self.locked.as_ref().is_some_and(|it| now < it.since.after(PROBATION))
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use wasmtime::{Store, Trap};
 use wasmtime_wasi::I32Exit;
 
-use crate::abi::v0_1::Linked;
+use crate::abi::Linked;
 use crate::breaker::{Breaker, End, Open};
 use crate::cache::Compiled;
 use crate::cpu;
@@ -31,6 +31,9 @@ use crate::state::{Budget, CallState, Verdict};
 
 /// How long after the wall-clock limit the caller gives up by itself: the guest's thread may hang in the kernel.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// Bytes of what a guest says of an error; more is cut off.
+const MESSAGE: usize = 8 << 10;
 
 /// Why a call gave nothing that can be used, before it is known whose fault it is.
 pub(crate) enum Fault {
@@ -276,9 +279,11 @@ impl Sandbox {
         let (error, starting) = match fault {
             Fault::Plugin(mut error) => {
                 store.data().output.redact(&mut error.message);
+                error.message = cut(error.message);
+                error.path = error.path.map(cut);
                 return Failure::Call(CallErrorKind::Plugin(error));
             }
-            Fault::Nonsense(what) => return Failure::Call(CallErrorKind::Nonsense(what)),
+            Fault::Nonsense(what) => return Failure::Call(CallErrorKind::Nonsense(cut(what))),
             Fault::Instantiate(error) => (error, true),
             Fault::Run(error) => (error, false),
         };
@@ -304,6 +309,15 @@ impl Sandbox {
             }
         })
     }
+}
+
+/// A guest's words, no longer than anybody will read: they are kept in events and shown in tables.
+fn cut(mut text: String) -> String {
+    if text.len() > MESSAGE {
+        text.truncate(text.floor_char_boundary(MESSAGE));
+        text.push('\u{2026}');
+    }
+    text
 }
 
 /// Tells the breaker how a call ended, also when its caller goes away.

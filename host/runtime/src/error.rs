@@ -121,10 +121,21 @@ pub enum LoadErrorKind {
     },
     /// It was built against a version of the contract that this host does not serve.
     #[error(
-        "it was built against homeostat:plugin@{found}, and this host serves {served}; build the plugin against the `wit/` \
-         folder of a version served, or use a host that serves {found}"
+        "it was built against homeostat:plugin@{found}, which this host does not know; it serves {served}: build the plugin \
+         against the `wit/` folder of a version served, or use a host that serves {found}"
     )]
     OtherVersion {
+        /// The plugin's version.
+        found: String,
+        /// The versions served.
+        served: String,
+    },
+    /// It was built against a draft of the contract, and this host was not told to load such plugins.
+    #[error(
+        "it was built against homeostat:plugin@{found}, a draft that may change any day, and this host serves {served}: build \
+         the plugin against the `wit/` folder of a version served, or, to try the draft, start the host with --allow-drafts"
+    )]
+    Draft {
         /// The plugin's version.
         found: String,
         /// The versions served.

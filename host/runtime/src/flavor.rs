@@ -10,7 +10,8 @@ use homeostat_core::tags::{self, Tags};
 use serde_json::Value;
 use wasmtime::Store;
 
-use crate::abi::v0_1::{self, Index, Linked};
+use crate::abi::Linked;
+use crate::abi::flavor::{Guest, Index, Removal};
 use crate::call::{Fault, Sandbox};
 use crate::error::{CallError, CallErrorKind};
 use crate::grant::Access;
@@ -33,26 +34,29 @@ pub struct FlavorPlugin(Arc<Sandbox>);
 pub struct FlavorReader(Arc<Sandbox>);
 
 /// Instantiate the component as a flavor plugin in this store.
-async fn guest(linked: &Linked, store: &mut Store<CallState>) -> Result<v0_1::FlavorPlugin, Fault> {
+async fn guest(linked: &Linked, store: &mut Store<CallState>) -> Result<Guest, Fault> {
     match linked {
-        Linked::Flavor(pre, _) => pre.instantiate_async(store).await.map_err(Fault::Instantiate),
+        Linked::Flavor(linked) => linked.start(store).await,
         Linked::Instance(_) => Err(Fault::Nonsense("it is no flavor plugin".into())),
     }
 }
 
 /// Instantiate the component for its say in which instances go first.
-async fn removal(linked: &Linked, store: &mut Store<CallState>) -> Result<v0_1::Removal, Fault> {
-    match linked {
-        Linked::Flavor(_, Some(pre)) => pre.instantiate_async(store).await.map_err(Fault::Instantiate),
-        _ => Err(Fault::Plugin(PluginError {
+async fn removal(linked: &Linked, store: &mut Store<CallState>) -> Result<Removal, Fault> {
+    let started = match linked {
+        Linked::Flavor(linked) => linked.start_removal(store).await?,
+        Linked::Instance(_) => None,
+    };
+    started.ok_or_else(|| {
+        Fault::Plugin(PluginError {
             code: ErrorCode::Unimplemented,
             message: "it does not say which instances go first, since it does not export homeostat:plugin/removal; \
                       choose another Removal.Order, or a flavor that does"
                 .into(),
             path: None,
             retry_after: None,
-        })),
-    }
+        })
+    })
 }
 
 /// The functions without effect, for a guest with this access.
@@ -60,14 +64,11 @@ struct Pure<'p>(&'p Arc<Sandbox>, Access);
 
 impl Pure<'_> {
     async fn validate(&self, properties: &Value, allocation: &Allocation) -> Result<(), CallError> {
-        let (properties, allocation) = (properties.to_string(), v0_1::allocation(allocation));
+        let (properties, allocation) = (properties.to_string(), allocation.clone());
         let Self(sandbox, access) = self;
         sandbox
             .call("validate", *access, |linked, store| {
-                Box::pin(async move {
-                    let guest = guest(linked, store).await?;
-                    v0_1::answer(guest.homeostat_plugin_flavor().call_validate(store, &properties, &allocation).await?)
-                })
+                Box::pin(async move { guest(linked, store).await?.validate(store, properties, allocation).await })
             })
             .await
     }
@@ -80,16 +81,13 @@ impl Pure<'_> {
         group: &str,
         sequence: u32,
     ) -> Result<InstanceSpec, CallError> {
-        let (properties, allocation) = (properties.to_string(), v0_1::allocation(allocation));
-        let (given, index) = (v0_1::spec(spec), Index { group: group.to_owned(), sequence });
+        let (properties, allocation) = (properties.to_string(), allocation.clone());
+        let (given, index) = (spec.clone(), Index { group: group.to_owned(), sequence });
         let Self(sandbox, access) = self;
         let prepared = sandbox
             .call("prepare", *access, |linked, store| {
                 Box::pin(async move {
-                    let guest = guest(linked, store).await?;
-                    let flavor = guest.homeostat_plugin_flavor();
-                    let answer = flavor.call_prepare(store, &properties, &given, &allocation, &index).await?;
-                    v0_1::spec_back(v0_1::answer(answer)?)
+                    guest(linked, store).await?.prepare(store, properties, given, allocation, index).await
                 })
             })
             .await?;
@@ -99,19 +97,18 @@ impl Pure<'_> {
 
     async fn health(&self, properties: &Value, instances: &[Instance]) -> Result<Vec<HealthReport>, CallError> {
         let properties = properties.to_string();
-        let instances: Vec<_> = instances.iter().map(v0_1::instance).collect();
+        let (instances, asked) = (instances.to_vec(), instances.len());
         let Self(sandbox, access) = self;
         sandbox
-            .call("health", *access, |linked, store| {
+            .call("health", *access, move |linked, store| {
                 Box::pin(async move {
                     let guest = guest(linked, store).await?;
-                    let flavor = guest.homeostat_plugin_flavor();
-                    let reports = v0_1::answer(flavor.call_health(store, &properties, &instances).await?)?;
-                    if reports.len() != instances.len() {
-                        let (got, asked) = (reports.len(), instances.len());
+                    let reports = guest.health(store, properties, instances).await?;
+                    if reports.len() != asked {
+                        let got = reports.len();
                         return Err(Fault::Nonsense(format!("{got} health reports for {asked} instances")));
                     }
-                    Ok(reports.into_iter().map(v0_1::report_back).collect())
+                    Ok(reports)
                 })
             })
             .await
@@ -119,13 +116,13 @@ impl Pure<'_> {
 
     async fn removal_order(&self, properties: &Value, instances: &[Instance]) -> Result<Vec<String>, CallError> {
         let properties = properties.to_string();
-        let given: Vec<_> = instances.iter().map(v0_1::instance).collect();
+        let given = instances.to_vec();
         let Self(sandbox, access) = self;
         let order = sandbox
             .call("order", *access, |linked, store| {
                 Box::pin(async move {
                     let guest = removal(linked, store).await?;
-                    v0_1::answer(guest.homeostat_plugin_removal().call_order(store, &properties, &given).await?)
+                    guest.order(store, properties, given).await
                 })
             })
             .await?;
@@ -249,20 +246,17 @@ impl FlavorPlugin {
     /// # Errors
     /// The plugin's; any failure of a call.
     pub async fn drain(&self, properties: &Value, instance: &Instance) -> Result<(), CallError> {
-        let (properties, instance) = (properties.to_string(), v0_1::instance(instance));
+        let (properties, instance) = (properties.to_string(), instance.clone());
         self.0
             .call("drain", Access::Granted, |linked, store| {
-                Box::pin(async move {
-                    let guest = guest(linked, store).await?;
-                    v0_1::answer(guest.homeostat_plugin_flavor().call_drain(store, &properties, &instance).await?)
-                })
+                Box::pin(async move { guest(linked, store).await?.drain(store, properties, instance).await })
             })
             .await
     }
 }
 
 fn orders_removal(sandbox: &Sandbox) -> bool {
-    matches!(sandbox.linked, Linked::Flavor(_, Some(_)))
+    matches!(&sandbox.linked, Linked::Flavor(linked) if linked.orders_removal())
 }
 
 /// Whether each id is one of the instances', and occurs once.

@@ -12,7 +12,7 @@ use wasmtime::Engine;
 use wasmtime::component::Linker;
 
 use crate::RuntimeConfig;
-use crate::abi::v0_1;
+use crate::abi;
 use crate::cache::Cache;
 use crate::call::Trouble;
 use crate::engine::{self, Built};
@@ -33,6 +33,7 @@ pub(crate) struct Host {
     cache: Cache,
     secrets: HostSecrets,
     processes: Option<Processes>,
+    drafts: bool,
     troubles: broadcast::Sender<Trouble>,
     guests: Guests,
 }
@@ -46,7 +47,7 @@ impl Host {
         // (files, environment, arguments) or refused (sockets).
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)
             .and_then(|()| wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker))
-            .and_then(|()| v0_1::add_to_linker(&mut linker))
+            .and_then(|()| abi::add_to_linker(&mut linker, config.drafts))
             .map_err(|e| RuntimeError::Engine(format!("{e:#}")))?;
         let threads = match config.guest_threads {
             0 => thread::available_parallelism().map_or(2, usize::from).max(2),
@@ -76,6 +77,7 @@ impl Host {
             cache,
             secrets,
             processes,
+            drafts: config.drafts,
             troubles,
             guests: Guests(Some(guests)),
         })
@@ -116,6 +118,11 @@ impl Host {
     /// Who keeps the processes that plugins start, where this host does.
     pub(crate) fn processes(&self) -> Option<&Processes> {
         self.processes.as_ref()
+    }
+
+    /// Whether guests of drafts of the contract are served.
+    pub(crate) fn drafts(&self) -> bool {
+        self.drafts
     }
 
     /// Told of each call that the sandbox has to end.

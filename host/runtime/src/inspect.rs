@@ -25,6 +25,9 @@ pub(crate) struct Names {
     pub producers: BTreeSet<String>,
 }
 
+/// Interfaces of the contract that a plugin may import, in every version. `types` is there for the sake of the others.
+const GIVEN: &[&str] = &["config", "exec", "log", "secrets", "types"];
+
 /// Custom sections of one file that are read; a file with more is stepped over.
 const SECTIONS: usize = 10_000;
 
@@ -164,10 +167,10 @@ fn broken(error: &wasmparser::BinaryReaderError, size: u64) -> LoadErrorKind {
     LoadErrorKind::Malformed { offset, reason: error.message().to_owned() }
 }
 
-/// Find the world by what is exported.
-pub(crate) fn world(names: &Names) -> Result<World, LoadErrorKind> {
-    let mut kinds = Vec::new();
-    let mut other = None;
+/// Find the world by what is exported: the newest, where a component is of several versions.
+pub(crate) fn world(names: &Names, drafts: bool) -> Result<World, LoadErrorKind> {
+    let mut worlds: Vec<World> = Vec::new();
+    let (mut other, mut draft) = (None, None);
     for name in &names.exports {
         let Some((interface, version)) = ours(name) else { continue };
         let Some(served_by) = Version::serving(version) else {
@@ -179,37 +182,52 @@ pub(crate) fn world(names: &Names) -> Result<World, LoadErrorKind> {
             "flavor" => PluginKind::Flavor,
             _ => continue,
         };
-        kinds.push(World { kind, version: version.to_owned(), served_by });
+        if served_by.is_draft() && !drafts {
+            draft = Some(version);
+            continue;
+        }
+        worlds.push(World { kind, version: version.to_owned(), served_by });
     }
-    match (kinds.pop(), other) {
-        (Some(world), _) if kinds.iter().all(|k| k.kind == world.kind) => Ok(world),
-        (Some(_), _) => Err(LoadErrorKind::BothWorlds),
-        (None, Some(found)) => Err(LoadErrorKind::OtherVersion { found: found.to_owned(), served: Version::served() }),
-        (None, None) => Err(LoadErrorKind::NoWorld { exports: list(&names.exports), served: Version::served() }),
+    worlds.sort_by_key(|world| world.served_by);
+    let served = Version::served(drafts);
+    match (worlds.pop(), draft, other) {
+        (Some(world), ..) if worlds.iter().all(|it| it.kind == world.kind) => Ok(world),
+        (Some(_), ..) => Err(LoadErrorKind::BothWorlds),
+        (None, Some(found), _) => Err(LoadErrorKind::Draft { found: found.to_owned(), served }),
+        (None, None, Some(found)) => Err(LoadErrorKind::OtherVersion { found: found.to_owned(), served }),
+        (None, None, None) => Err(LoadErrorKind::NoWorld { exports: list(&names.exports), served }),
     }
 }
 
-/// Whether a flavor says which instances go first, in a version that is served.
-pub(crate) fn orders_removal(names: &Names) -> bool {
+/// Whether a flavor of this version says which instances go first.
+pub(crate) fn orders_removal(names: &Names, of: Version) -> bool {
     names
         .exports
         .iter()
         .filter_map(|name| ours(name))
-        .any(|(interface, version)| interface == "removal" && Version::serving(version).is_some())
+        .any(|(interface, version)| interface == "removal" && Version::serving(version) == Some(of))
 }
 
 /// Why an import is not given, and what to do.
-pub(crate) fn import_hint(import: &str) -> String {
+pub(crate) fn import_hint(import: &str, drafts: bool) -> String {
     let (interface, version) = import.split_once('@').unwrap_or((import, ""));
-    if let Some((_, version)) = ours(import) {
+    if let Some((interface, version)) = ours(import) {
+        let served = Version::served(drafts);
         return match Version::serving(version) {
-            Some(_) => format!(
-                "it gives homeostat:plugin/log in version {}; the plugin may have been built for a later host",
-                Version::served()
+            Some(version) if version.is_draft() && !drafts => format!(
+                "it serves homeostat:plugin in version {served}, and that is a draft; build the plugin against a version \
+                 served, or, to try the draft, start the host with --allow-drafts"
             ),
-            None => {
-                format!("it serves homeostat:plugin in version {}; build the plugin against that", Version::served())
-            }
+            Some(_) if GIVEN.contains(&interface) => format!(
+                "it gives this interface with other functions, as the `wit/` folder of a version served has it ({served}); \
+                 the plugin may have been built for a later host"
+            ),
+            Some(_) => format!(
+                "of homeostat:plugin in version {served}, a plugin may import {}; this one may have been built for a later \
+                 host",
+                GIVEN.join(", ")
+            ),
+            None => format!("it serves homeostat:plugin in version {served}; build the plugin against that"),
         };
     }
     if interface.starts_with("wasi:http/") {
@@ -218,7 +236,11 @@ pub(crate) fn import_hint(import: &str) -> String {
     if interface.starts_with("wasi:") && !version.is_empty() && !version.starts_with("0.2.") {
         return format!("it gives WASI 0.2, and this is {version}; build with `--target wasm32-wasip2`");
     }
-    "a host gives the interfaces of wasi:cli/imports@0.2 and homeostat:plugin/log, and nothing else; build the plugin without it".into()
+    format!(
+        "a host gives the interfaces of wasi:cli/imports@0.2 and of homeostat:plugin (in version {}), and nothing else; build \
+         the plugin without it",
+        Version::served(drafts)
+    )
 }
 
 /// Interface and version, where a name is of the contract's package.
@@ -286,19 +308,37 @@ mod tests {
     #[test]
     fn the_world_is_told_by_exports() {
         let meta = "homeostat:plugin/meta@0.1.0";
-        let found = world(&with(&[meta, "homeostat:plugin/instance@0.1.0"])).expect("a world");
+        let found = world(&with(&[meta, "homeostat:plugin/instance@0.1.0"]), false).expect("a world");
         assert_eq!((found.kind, &*found.version), (PluginKind::Instance, "0.1.0"));
-        let found = world(&with(&["homeostat:plugin/flavor@0.1.7", "wasi:cli/run@0.2.0"])).expect("a world");
+        let found = world(&with(&["homeostat:plugin/flavor@0.1.7", "wasi:cli/run@0.2.0"]), false).expect("a world");
         assert_eq!((found.kind, &*found.version), (PluginKind::Flavor, "0.1.7"));
 
-        let refused = |exports: &[&str]| world(&with(exports)).expect_err("was accepted").to_string();
+        let refused = |exports: &[&str]| world(&with(exports), false).expect_err("was accepted").to_string();
         assert!(refused(&["homeostat:plugin/instance@0.1.0", "homeostat:plugin/flavor@0.1.0"]).contains("both"));
-        let other = refused(&["homeostat:plugin/instance@0.2.0"]);
-        assert!(other.contains("@0.2.0") && other.contains("serves 0.1.0"), "{other}");
+        for version in ["0.2.1", "0.3.0", "1.0.0"] {
+            let other = refused(&[&format!("homeostat:plugin/instance@{version}")]);
+            assert!(other.contains(&format!("@{version}, which this host does not know; it serves 0.1.0:")), "{other}");
+            assert!(other.contains("build the plugin against"), "{other}");
+        }
         assert!(refused(&["homeostat:plugin/instance@0.1.0-rc.1"]).contains("0.1.0-rc.1"));
         assert!(refused(&["wasi:cli/run@0.2.3"]).contains("it exports wasi:cli/run@0.2.3;"));
         assert!(refused(&[meta]).contains("no homeostat plugin"));
         assert!(refused(&[]).contains("exports nothing"));
+    }
+
+    #[test]
+    fn a_draft_is_served_where_it_is_allowed_and_the_newest_of_several() {
+        let (old, new) = ("homeostat:plugin/instance@0.1.0", "homeostat:plugin/instance@0.2.0");
+        let refused = world(&with(&[new]), false).expect_err("was accepted").to_string();
+        assert!(refused.contains("@0.2.0, a draft") && refused.contains("serves 0.1.0:"), "{refused}");
+        assert!(refused.contains("--allow-drafts"), "{refused}");
+        let found = |exports: &[&str], drafts| world(&with(exports), drafts).expect("a world").served_by;
+        assert_eq!(found(&[new], true), Version::V0_2Draft);
+        for both in [[old, new], [new, old]] {
+            assert_eq!((found(&both, true), found(&both, false)), (Version::V0_2Draft, Version::V0_1));
+        }
+        let mixed = [old, "homeostat:plugin/flavor@0.2.0"];
+        assert!(matches!(world(&with(&mixed), true), Err(LoadErrorKind::BothWorlds)));
     }
 
     #[test]
@@ -311,7 +351,7 @@ mod tests {
             (&[flavor, "homeostat:plugin/removal@0.2.0"], false),
             (&[flavor, "homeostat:plugin/removals@0.1.0", "acme:plugin/removal@0.1.0"], false),
         ] {
-            assert_eq!(orders_removal(&with(exports)), orders, "{exports:?}");
+            assert_eq!(orders_removal(&with(exports), Version::V0_1), orders, "{exports:?}");
         }
     }
 

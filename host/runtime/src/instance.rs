@@ -10,7 +10,8 @@ use homeostat_core::tags::Tags;
 use serde_json::Value;
 use wasmtime::Store;
 
-use crate::abi::v0_1::{self, Linked, ListRequest, Page};
+use crate::abi::Linked;
+use crate::abi::instance::{Guest, ListRequest, Page, Provisioned};
 use crate::call::{Fault, Sandbox};
 use crate::error::{CallError, CallErrorKind};
 use crate::grant::Access;
@@ -19,6 +20,9 @@ use crate::warm::WarmInstance;
 
 /// Instances asked for on one page.
 const PAGE: u32 = 10_000;
+
+/// Names that are asked for in one listing, as the contract bounds it.
+const NAMES: usize = 10_000;
 
 /// Instances of one listing; more is taken for a plugin that does not come to an end.
 const INSTANCES: usize = 1_000_000;
@@ -49,9 +53,9 @@ pub struct InstancePlugin(Arc<Sandbox>);
 pub struct InstanceReader(Arc<Sandbox>);
 
 /// Instantiate the component as an instance plugin in this store.
-async fn guest(linked: &Linked, store: &mut Store<CallState>) -> Result<v0_1::InstancePlugin, Fault> {
+pub(crate) async fn guest(linked: &Linked, store: &mut Store<CallState>) -> Result<Guest, Fault> {
     match linked {
-        Linked::Instance(pre) => pre.instantiate_async(store).await.map_err(Fault::Instantiate),
+        Linked::Instance(linked) => linked.start(store).await,
         Linked::Flavor(..) => Err(Fault::Nonsense("it is no instance plugin".into())),
     }
 }
@@ -60,10 +64,7 @@ async fn validate(sandbox: &Arc<Sandbox>, access: Access, properties: &Value) ->
     let properties = properties.to_string();
     sandbox
         .call("validate", access, |linked, store| {
-            Box::pin(async move {
-                let guest = guest(linked, store).await?;
-                v0_1::answer(guest.homeostat_plugin_instance().call_validate(store, &properties).await?)
-            })
+            Box::pin(async move { guest(linked, store).await?.validate(store, properties).await })
         })
         .await
 }
@@ -72,26 +73,31 @@ async fn list(
     sandbox: &Arc<Sandbox>,
     access: Access,
     tags: &Tags,
+    names: &[String],
     with_properties: bool,
 ) -> Result<Listing, CallError> {
+    // Who asks for more has what else there is left out here.
+    let asked = if names.len() <= NAMES { names } else { &[] };
     let mut pages = Pages::new();
     let mut cursor = None;
     loop {
-        let request = ListRequest { tags: v0_1::tags(tags), with_properties, cursor, limit: PAGE };
+        let request = ListRequest { tags: tags.clone(), names: asked.to_vec(), with_properties, cursor, limit: PAGE };
         let page = sandbox
             .call("list", access, |linked, store| {
-                Box::pin(async move {
-                    let guest = guest(linked, store).await?;
-                    let page = guest.homeostat_plugin_instance().call_list(store, &request).await?;
-                    v0_1::page_back(v0_1::answer(page)?)
-                })
+                Box::pin(async move { guest(linked, store).await?.list(store, request).await })
             })
             .await?;
         cursor = pages.add(page).map_err(|what| sandbox.error("list", CallErrorKind::Nonsense(what)))?;
         if cursor.is_none() {
-            return Ok(pages.finish());
+            break;
         }
     }
+    let mut listing = pages.finish();
+    if !names.is_empty() {
+        let names: HashSet<_> = names.iter().collect();
+        listing.instances.retain(|instance| names.contains(&instance.name));
+    }
+    Ok(listing)
 }
 
 impl InstanceReader {
@@ -108,7 +114,15 @@ impl InstanceReader {
     /// # Errors
     /// As there.
     pub async fn list(&self, tags: &Tags, with_properties: bool) -> Result<Listing, CallError> {
-        list(&self.0, Access::ReadOnly, tags, with_properties).await
+        list(&self.0, Access::ReadOnly, tags, &[], with_properties).await
+    }
+
+    /// As [`InstancePlugin::list_named`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn list_named(&self, tags: &Tags, names: &[String], with_properties: bool) -> Result<Listing, CallError> {
+        list(&self.0, Access::ReadOnly, tags, names, with_properties).await
     }
 }
 
@@ -135,20 +149,26 @@ impl InstancePlugin {
     /// # Errors
     /// The plugin's, as the contract lists them; any failure of a call.
     pub async fn provision(&self, name: &str, spec: &InstanceSpec) -> Result<String, CallError> {
-        let (name, spec) = (name.to_owned(), v0_1::spec(spec));
-        self.0
+        self.provision_or_find(name, spec).await.map(|it| it.id)
+    }
+
+    /// As [`InstancePlugin::provision`], and answers with whether the instance was there already, where the plugin says so.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn provision_or_find(&self, name: &str, spec: &InstanceSpec) -> Result<Provisioned, CallError> {
+        let (wanted, spec) = (name.to_owned(), spec.clone());
+        let provisioned = self
+            .0
             .call("provision", Access::Granted, |linked, store| {
-                Box::pin(async move {
-                    let guest = guest(linked, store).await?;
-                    let id =
-                        v0_1::answer(guest.homeostat_plugin_instance().call_provision(store, &name, &spec).await?)?;
-                    if id.is_empty() {
-                        return Err(Fault::Nonsense(format!("the id of the instance made for {name:?} is empty")));
-                    }
-                    Ok(id)
-                })
+                Box::pin(async move { guest(linked, store).await?.provision(store, wanted, spec).await })
             })
-            .await
+            .await?;
+        if provisioned.id.is_empty() {
+            let what = format!("the id of the instance made for {name:?} is empty");
+            return Err(self.0.error("provision", CallErrorKind::Nonsense(what)));
+        }
+        Ok(provisioned)
     }
 
     /// Add tags to an instance, or overwrite those that are there.
@@ -156,13 +176,10 @@ impl InstancePlugin {
     /// # Errors
     /// `NotFound`, `Unimplemented`, and those of [`InstancePlugin::provision`].
     pub async fn label(&self, id: &str, tags: &Tags) -> Result<(), CallError> {
-        let (id, tags) = (id.to_owned(), v0_1::tags(tags));
+        let (id, tags) = (id.to_owned(), tags.clone());
         self.0
             .call("label", Access::Granted, |linked, store| {
-                Box::pin(async move {
-                    let guest = guest(linked, store).await?;
-                    v0_1::answer(guest.homeostat_plugin_instance().call_label(store, &id, &tags).await?)
-                })
+                Box::pin(async move { guest(linked, store).await?.label(store, id, tags).await })
             })
             .await
     }
@@ -172,13 +189,10 @@ impl InstancePlugin {
     /// # Errors
     /// The plugin's, as the contract lists them; any failure of a call.
     pub async fn destroy(&self, id: &str, reason: DestroyReason) -> Result<(), CallError> {
-        let (id, reason) = (id.to_owned(), v0_1::reason(reason));
+        let id = id.to_owned();
         self.0
             .call("destroy", Access::Granted, move |linked, store| {
-                Box::pin(async move {
-                    let guest = guest(linked, store).await?;
-                    v0_1::answer(guest.homeostat_plugin_instance().call_destroy(store, &id, reason).await?)
-                })
+                Box::pin(async move { guest(linked, store).await?.destroy(store, id, reason).await })
             })
             .await
     }
@@ -189,7 +203,16 @@ impl InstancePlugin {
     /// The plugin's; `Nonsense` for an id or a cursor that comes twice, for pages without end, and for more than a
     /// million instances.
     pub async fn list(&self, tags: &Tags, with_properties: bool) -> Result<Listing, CallError> {
-        list(&self.0, Access::Granted, tags, with_properties).await
+        list(&self.0, Access::Granted, tags, &[], with_properties).await
+    }
+
+    /// Of the instances that carry all of these tags, list those of these names; of no names, all. A plugin whose version of
+    /// the contract has no such thing (0.1) is asked for all, and the others are left out here.
+    ///
+    /// # Errors
+    /// As [`InstancePlugin::list`].
+    pub async fn list_named(&self, tags: &Tags, names: &[String], with_properties: bool) -> Result<Listing, CallError> {
+        list(&self.0, Access::Granted, tags, names, with_properties).await
     }
 
     /// A guest that lives on between calls, on the caller's own thread. For benchmarks; see [`WarmInstance`].

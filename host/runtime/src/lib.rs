@@ -40,6 +40,7 @@ mod state;
 mod ticker;
 mod warm;
 
+pub use abi::instance::Provisioned;
 pub use call::{CallStats, Trouble};
 pub use describe::PluginDescription;
 pub use error::{CallError, CallErrorKind, LoadError, LoadErrorKind, RuntimeError};
@@ -62,12 +63,14 @@ pub struct RuntimeConfig {
     /// Where the processes that plugins start are kept track of; none where they may start none. The program that embeds
     /// this has to begin with `homeostat_process::as_supervisor`.
     pub processes: Option<PathBuf>,
+    /// Whether plugins are loaded that were built against a draft of the contract. A draft may change any day.
+    pub drafts: bool,
 }
 
 impl RuntimeConfig {
     /// The usual setup, with this cache.
     pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
-        Self { cache_dir: cache_dir.into(), guest_threads: 0, secrets: None, processes: None }
+        Self { cache_dir: cache_dir.into(), guest_threads: 0, secrets: None, processes: None, drafts: false }
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use wasmtime::component::{Component, Linker};
 
 use crate::Wires;
-use crate::abi::{PACKAGE, Version, v0_1::Linked};
+use crate::abi::{self, Linked, PACKAGE};
 use crate::cache::{Compiled, hex};
 use crate::call::{Failure, Sandbox};
 use crate::describe::PluginDescription;
@@ -54,7 +54,8 @@ pub(crate) async fn load(
 ) -> Result<Plugin, LoadErrorKind> {
     let start = Instant::now();
     let path = file.to_owned();
-    let checked = beside(host, move || check(&path)).await??;
+    let drafts = host.drafts();
+    let checked = beside(host, move || check(&path, drafts)).await??;
     let Checked { bytes, digest, names, world, manifest } = checked;
     if let Some(wanted) = spec.sha256.as_ref().filter(|wanted| **wanted != digest) {
         return Err(LoadErrorKind::Digest { found: digest, wanted: wanted.clone() });
@@ -62,10 +63,10 @@ pub(crate) async fn load(
     let size = bytes.len() as u64;
     let (compiled, from_cache) = compiled(host, &digest, bytes, COMPILE).await?;
     let linked = match &wires.files {
-        None => link(host.linker(), &compiled.component, &names, &world)?,
+        None => link(host.linker(), &compiled.component, &names, &world, drafts)?,
         Some(_) => {
             let linker = host.wired_linker().map_err(|e| LoadErrorKind::Internal(format!("{e:#}")))?;
-            link(&linker, &compiled.component, &names, &world)?
+            link(&linker, &compiled.component, &names, &world, drafts)?
         }
     };
 
@@ -85,6 +86,7 @@ pub(crate) async fn load(
         digest,
         size,
         contract: format!("{PACKAGE}@{}", world.version),
+        draft: world.served_by.is_draft(),
         description,
         manifest,
         producers: names.producers.into_iter().collect(),
@@ -95,6 +97,13 @@ pub(crate) async fn load(
         from_cache,
         load_time: start.elapsed(),
     };
+    if info.draft {
+        tracing::warn!(
+            plugin = name,
+            "it is of {}, a draft of the contract: what loads today may not load with the next host",
+            info.contract
+        );
+    }
     tracing::info!(
         plugin = name, version = info.description.version, from_cache, time = ?info.load_time, "loaded"
     );
@@ -108,10 +117,10 @@ async fn beside<T: Send + 'static>(host: &Host, work: impl FnOnce() -> T + Send 
     })
 }
 
-fn check(path: &Path) -> Result<Checked, LoadErrorKind> {
+fn check(path: &Path, drafts: bool) -> Result<Checked, LoadErrorKind> {
     let bytes = read(path)?;
     let names = inspect::names(&bytes)?;
-    let world = match inspect::world(&names) {
+    let world = match inspect::world(&names, drafts) {
         Ok(world) => world,
         // A file may be cut off where a section ends: then this is the better message.
         Err(error) => return Err(inspect::validate(&bytes).err().unwrap_or(error)),
@@ -189,20 +198,23 @@ fn link(
     component: &Component,
     names: &Names,
     world: &World,
+    drafts: bool,
 ) -> Result<Linked, LoadErrorKind> {
-    let Version::V0_1 = world.served_by;
     let pre = linker.instantiate_pre(component).map_err(|error| {
         let detail = format!("{error:#}");
         let named = names.imports.iter().find(|import| detail.contains(&format!("`{import}`")));
         let import = named.cloned().unwrap_or_else(|| "something".into());
-        LoadErrorKind::MissingImport { hint: inspect::import_hint(&import), import, detail }
+        LoadErrorKind::MissingImport { hint: inspect::import_hint(&import, drafts), import, detail }
     })?;
     let (world_name, linked) = match world.kind {
-        PluginKind::Instance => ("instance-plugin", Linked::instance(pre)),
-        PluginKind::Flavor if inspect::orders_removal(names) => {
-            ("flavor-plugin-with-removal", Linked::flavor_with_removal(pre))
+        PluginKind::Instance => {
+            ("instance-plugin", abi::instance::Linked::new(world.served_by, pre).map(Linked::Instance))
         }
-        PluginKind::Flavor => ("flavor-plugin", Linked::flavor(pre)),
+        PluginKind::Flavor => {
+            let removal = inspect::orders_removal(names, world.served_by);
+            let linked = abi::flavor::Linked::new(world.served_by, pre, removal).map(Linked::Flavor);
+            (if removal { "flavor-plugin-with-removal" } else { "flavor-plugin" }, linked)
+        }
     };
     linked.map_err(|error| LoadErrorKind::WrongExport {
         world: world_name,

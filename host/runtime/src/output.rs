@@ -132,6 +132,11 @@ impl Output {
         }
     }
 
+    /// Whether the guest was given any secret.
+    pub(crate) fn hides(&self) -> bool {
+        !lock(&self.hidden).is_empty()
+    }
+
     /// Take the secrets that the guest was given out of a text.
     pub(crate) fn redact(&self, text: &mut String) {
         for (secret, name) in lock(&self.hidden).iter() {
@@ -145,7 +150,7 @@ impl Output {
     fn shown(&self, text: &str) -> String {
         let mut text = text.to_owned();
         self.redact(&mut text);
-        if !lock(&self.hidden).is_empty() {
+        if self.hides() {
             text = clean(&text);
             self.redact(&mut text);
         }

@@ -52,6 +52,9 @@ pub struct PluginInfo {
     pub size: u64,
     /// The contract it was built against, for example `homeostat:plugin@0.1.0`.
     pub contract: String,
+    /// Whether that is a draft: it may change any day, and then the plugin does not load any more.
+    #[serde(default)]
+    pub draft: bool,
     /// What it says of itself.
     pub description: PluginDescription,
     /// What its author says that it needs.

@@ -7,11 +7,12 @@ use serde_json::Value;
 use tokio::time::timeout;
 use wasmtime::Store;
 
-use crate::abi::v0_1::{self, Linked};
-use crate::call::{Failure, Fault, Sandbox};
+use crate::abi::instance::Guest;
+use crate::call::{Failure, Sandbox};
 use crate::cpu;
 use crate::error::{CallError, CallErrorKind};
 use crate::grant::Access;
+use crate::instance;
 use crate::state::CallState;
 
 /// An instance plugin's guest that is instantiated once and called many times, on the caller's own thread. It shows what
@@ -20,7 +21,7 @@ use crate::state::CallState;
 pub struct WarmInstance {
     sandbox: Arc<Sandbox>,
     store: Store<CallState>,
-    guest: v0_1::InstancePlugin,
+    guest: Guest,
 }
 
 impl WarmInstance {
@@ -29,10 +30,7 @@ impl WarmInstance {
         let failed = |kind| sandbox.error("instantiate", kind);
         let mut store = sandbox.store(cpu, Access::Granted).map_err(|missing| failed(CallErrorKind::Grant(missing)))?;
         let busy = sandbox.host().ticker().busy();
-        let guest = match &sandbox.linked {
-            Linked::Instance(pre) => cpu::metered(pre.instantiate_async(&mut store)).await.map_err(Fault::Instantiate),
-            Linked::Flavor(..) => Err(Fault::Nonsense("it is no instance plugin".into())),
-        };
+        let guest = cpu::metered(instance::guest(&sandbox.linked, &mut store)).await;
         let guest = guest.map_err(|fault| failed(kind(sandbox.judge(fault, &store, cpu))))?;
         drop(busy);
         Ok(Self { sandbox, store, guest })
@@ -49,12 +47,8 @@ impl WarmInstance {
         let properties = properties.to_string();
         let _busy = sandbox.host().ticker().busy();
         store.set_epoch_deadline(1);
-        let call = guest.homeostat_plugin_instance().call_validate(&mut *store, &properties);
-        match timeout(wall, cpu::metered(call)).await {
-            Ok(answer) => answer
-                .map_err(Fault::Run)
-                .and_then(v0_1::answer)
-                .map_err(|fault| sandbox.error("validate", kind(sandbox.judge(fault, store, cpu)))),
+        match timeout(wall, cpu::metered(guest.validate(&mut *store, properties))).await {
+            Ok(answer) => answer.map_err(|fault| sandbox.error("validate", kind(sandbox.judge(fault, store, cpu)))),
             Err(_) => Err(sandbox.error("validate", CallErrorKind::Timeout { limit: wall })),
         }
     }

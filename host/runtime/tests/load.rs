@@ -90,10 +90,10 @@ async fn another_kind_of_component() {
 #[tokio::test]
 async fn another_version_of_the_contract() {
     let f = Fixture::new();
-    let bytes = patched("hostile_instance", "@0.1.0", "@0.2.0", 3);
+    let bytes = patched("hostile_instance", "@0.1.0", "@0.3.0", 3);
     let (kind, text) = f.refused(&f.file("next.wasm", bytes)).await;
     assert!(matches!(kind, LoadErrorKind::OtherVersion { .. }), "{text}");
-    assert!(text.contains("homeostat:plugin@0.2.0") && text.contains("serves 0.1.0"), "{text}");
+    assert!(text.contains("homeostat:plugin@0.3.0") && text.contains("serves 0.1.0"), "{text}");
 }
 
 #[tokio::test]

@@ -80,7 +80,7 @@ impl Check {
         let name = self.file.display().to_string();
         let options = self.options()?;
         let command = options.command.clone();
-        let runtime = Runtime::new(RuntimeConfig::new(direct::cache_dir(globals)))?;
+        let runtime = Runtime::new(RuntimeConfig { drafts: true, ..RuntimeConfig::new(direct::cache_dir(globals)) })?;
         let mut signals = Signals::take()?;
         let seen = move |check: &CheckReport| {
             if format == Format::Human {

@@ -106,7 +106,10 @@ fn about(info: &PluginInfo) -> Vec<(&'static str, String)> {
         ("Plugin", format!("{} {}", tame(&description.name), tame(&description.version))),
         ("Summary", tame(&description.summary)),
         ("Kind", kind(info.kind).into()),
-        ("Contract", info.contract.clone()),
+        (
+            "Contract",
+            format!("{}{}", info.contract, if info.draft { " (a draft, which may change any day)" } else { "" }),
+        ),
         ("Digest", format!("sha256:{}", info.digest)),
         ("Size", count(usize::try_from(info.size).unwrap_or(usize::MAX), "byte")),
         ("Loaded in", loaded),
@@ -146,7 +149,7 @@ pub(crate) fn gaps(wanted: &[Gap], granted: &[Gap]) -> String {
     });
     let granted = granted.iter().map(|gap| {
         let gap = tame(&gap.to_string());
-        format!("granted without effect, since its manifest does not ask for it: {gap}")
+        format!("granted without effect, not wanted: {gap}")
     });
     wanted.chain(granted).collect::<Vec<_>>().join("\n")
 }

@@ -22,8 +22,18 @@ impl Fixture {
     }
 
     pub(crate) fn with_threads(guest_threads: usize) -> Self {
+        Self::with(|config| config.guest_threads = guest_threads)
+    }
+
+    /// One that loads plugins of a draft of the contract, too.
+    pub(crate) fn with_drafts() -> Self {
+        Self::with(|config| config.drafts = true)
+    }
+
+    fn with(set: impl FnOnce(&mut RuntimeConfig)) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let config = RuntimeConfig { guest_threads, ..RuntimeConfig::new(dir.path().join("cache")) };
+        let mut config = RuntimeConfig { guest_threads: 2, ..RuntimeConfig::new(dir.path().join("cache")) };
+        set(&mut config);
         Self { runtime: Runtime::new(config).expect("a runtime"), dir }
     }
 

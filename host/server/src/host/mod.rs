@@ -50,6 +50,8 @@ pub struct HostConfig {
     pub sources: homeostat_source::Config,
     /// Whether a plugin is swapped when its file changes.
     pub swap_changed: bool,
+    /// Whether plugins are loaded that were built against a draft of the contract. A draft may change any day.
+    pub drafts: bool,
 }
 
 impl HostConfig {
@@ -62,6 +64,7 @@ impl HostConfig {
             self_instance: None,
             sources: homeostat_source::Config::default(),
             swap_changed: false,
+            drafts: false,
         }
     }
 }
@@ -115,6 +118,7 @@ impl Host {
         let runtime = Runtime::new(RuntimeConfig {
             secrets: Some(config.state_dir.join("secrets")),
             processes: Some(config.state_dir.join("exec")),
+            drafts: config.drafts,
             ..RuntimeConfig::new(config.state_dir.join("cache"))
         })?;
         let troubles = runtime.troubles();

@@ -342,26 +342,44 @@ pub(super) async fn watch_files(host: Weak<Inner>) {
         for name in host.0.registry.names() {
             let Some(entry) = host.0.registry.find(&name) else { continue };
             let Some(file) = entry.record.spec.source.file().map(Path::to_owned) else { continue };
-            let now = tokio::task::spawn_blocking(move || Identity::of(&file)).await.ok().flatten();
-            let known = seen.entry(name.clone()).or_insert(Seen { taken: now, last: now });
+            let looked = file.clone();
+            let now = tokio::task::spawn_blocking(move || Identity::of(&looked)).await.ok().flatten();
+            let known = seen.entry(name.clone()).or_default();
             // One look in between, so that no file is read that is still being written.
             let settled = now.is_some() && now == known.last;
             known.last = now;
-            if settled && now != known.taken {
-                known.taken = now;
-                // Refusals are told by the plugin's view, the events and the log.
-                let _ = host.swap_plugin(&name, &SwapRequest::default()).await;
+            if !settled || now == known.taken {
+                continue;
             }
+            let first = known.taken.is_none();
+            known.taken = now;
+            let digest = tokio::task::spawn_blocking(move || digest(&file)).await.ok().flatten();
+            let in_use = entry.record.locked.as_ref().map(|it| &it.sha256);
+            // What was given up before the host started is not taken again by itself.
+            let given_up = entry.record.previous.as_ref().filter(|_| first).map(|it| &it.locked.sha256);
+            if digest.is_some() && (digest.as_ref() == in_use || digest.as_ref() == given_up) {
+                continue;
+            }
+            // Refusals are told by the plugin's view, the events and the log.
+            let _ = host.swap_plugin(&name, &SwapRequest::default()).await;
         }
     }
+}
+
+/// The SHA-256 of a file that is not too large for a plugin. Blocks.
+fn digest(file: &Path) -> Option<String> {
+    let size = std::fs::metadata(file).ok()?.len();
+    let bytes = (size <= homeostat_source::SIZE).then(|| std::fs::read(file)).and_then(Result::ok)?;
+    Some(homeostat_source::sha256(&bytes))
 }
 
 /// How often files are looked at.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// A file that is looked at.
+#[derive(Default)]
 struct Seen {
-    /// The one that was taken into use, or refused.
+    /// The one that is in use, was taken into use, or was refused; none at the first look.
     taken: Option<Identity>,
     last: Option<Identity>,
 }

@@ -32,7 +32,11 @@ impl RedbStore {
 }
 
 pub(in crate::store) fn group(id: &str, size: u32) -> GroupRecord {
-    let plugin = |name: &str| PluginUse { plugin: name.into(), properties: json!({ "big": u64::MAX, "small": 0.1 }) };
+    let plugin = |name: &str| PluginUse {
+        plugin: name.into(),
+        digest: None,
+        properties: json!({ "big": u64::MAX, "small": 0.1 }),
+    };
     let properties = GroupProperties {
         allocation: Allocation::Size(size),
         instance: plugin("file"),
