@@ -115,9 +115,23 @@ impl Served {
     }
 }
 
+/// Let this process open as many files as the system allows it. The usual soft limit of 1,024 is a remnant of `select`; many
+/// groups, and guests that open files, come near it.
+pub(crate) fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if limit.current != limit.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, raised)
+    {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
+}
+
 impl Serve {
     pub(crate) async fn run(self, globals: &Globals) -> Result<()> {
         let mut signals = Signals::take()?;
+        raise_file_limit();
         let host = tokio::select! {
             host = self.host.open(globals) => host?,
             _ = signals.next() => return Ok(()),

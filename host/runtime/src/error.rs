@@ -277,10 +277,8 @@ pub enum CallErrorKind {
     #[error("{0}")]
     Grant(String),
     /// It crashed so often that it is left alone for a while. The guest was not started.
-    #[error(
-        "it crashed too often and is left alone for {} more; last: {reason}",
-        homeostat_core::duration::format(Duration::from_secs(retry_after.as_secs() + 1))
-    )]
+    // How long still is not in the text: each look would make another text of it, and another event.
+    #[error("it crashed too often and is left alone for a while; last: {reason}")]
     Degraded {
         /// When a call is worth trying again.
         retry_after: Duration,

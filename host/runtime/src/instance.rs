@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use homeostat_core::observed::{Finding, Listing};
+use homeostat_core::observed::{Finding, Instance, Listing};
 use homeostat_core::outcome::DestroyReason;
 use homeostat_core::spec::InstanceSpec;
 use homeostat_core::tags::Tags;
@@ -29,6 +29,9 @@ const INSTANCES: usize = 1_000_000;
 
 /// Pages in a row without an instance, while the plugin says that there is more.
 const EMPTY_PAGES: u32 = 100;
+
+/// Bytes of the texts of one listing: five hundred for each of a million instances.
+const BYTES: usize = 512 << 20;
 
 /// Bytes of a cursor.
 const CURSOR: usize = 64 << 10;
@@ -224,6 +227,13 @@ impl InstancePlugin {
     }
 }
 
+/// About the bytes of an instance's texts.
+fn weight(it: &Instance) -> usize {
+    let tags: usize = it.tags.iter().map(|(key, value)| key.len() + value.len()).sum();
+    let addresses: usize = it.addresses.iter().map(String::len).sum();
+    it.id.len() + it.name.len() + it.message.len() + tags + addresses
+}
+
 /// The pages of a listing, put together with suspicion.
 struct Pages {
     listing: Listing,
@@ -231,6 +241,7 @@ struct Pages {
     cursors: HashSet<String>,
     empty: u32,
     findings: usize,
+    bytes: usize,
 }
 
 impl Pages {
@@ -241,6 +252,7 @@ impl Pages {
             cursors: HashSet::new(),
             empty: 0,
             findings: 0,
+            bytes: 0,
         }
     }
 
@@ -249,6 +261,10 @@ impl Pages {
         let Page { instances, next, complete, findings } = page;
         self.empty = if instances.is_empty() { self.empty + 1 } else { 0 };
         for instance in &instances {
+            self.bytes += weight(instance);
+            if self.bytes > BYTES {
+                return Err(format!("its list has more than {}", homeostat_core::bytes::format(BYTES as u64)));
+            }
             if !self.ids.insert(instance.id.clone()) {
                 return Err(format!("id {:?} occurs twice", instance.id));
             }

@@ -73,8 +73,10 @@ pub(crate) async fn load(
     let (of_work, called, wants, given) = (host.clone(), name.to_owned(), manifest.wants.clone(), spec.clone());
     let authority = beside(host, move || Authority::new(&of_work, &called, &wants, &given)).await?;
     let authority = authority.map_err(LoadErrorKind::Grant)?;
+    let is_wired = wires.http.is_some();
     authority.egress.interpose(wires.http);
     let mut sandbox = Sandbox::new(host.clone(), name, &digest, linked, authority, spec.limits.clone(), compiled);
+    sandbox.checked = wires.files.is_some() || is_wired;
     sandbox.files = wires.files;
     let sandbox = Arc::new(sandbox);
     let description = describe(host, &sandbox).await?;

@@ -19,7 +19,7 @@ async fn rest(plugin: &InstancePlugin) -> Duration {
     let error = plugin.validate(&please("nothing")).await.expect_err("was called");
     let CallErrorKind::Degraded { retry_after, reason } = &error.kind else { panic!("not degraded: {error}") };
     assert!(reason.contains("it crashed") && reason.contains("deliberately"), "{reason}");
-    assert!(error.to_string().contains("is left alone for"), "{error}");
+    assert!(error.to_string().contains("is left alone for a while"), "{error}");
     assert!(!error.effect_unknown(), "a guest that was not started had no effect");
     *retry_after
 }

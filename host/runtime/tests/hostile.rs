@@ -132,6 +132,7 @@ async fn each_costs_its_call_and_nothing_more() {
             ask(&called, "nothing", !*in_list).await.unwrap_or_else(|error| panic!("after {deed}: {error}"));
             assert_eq!((plugin.stats().in_flight, plugin.degraded().len()), (0, 0), "after {deed}");
         }
+        println!("round {round}: {} MiB resident", resident());
         if round == 0 {
             // What is allocated once is there now.
             before = resident();
