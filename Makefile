@@ -65,7 +65,7 @@ test: setup plugins tools registry ## Run all tests, in the release profile
 	$(CARGO) build $(LOCKED) --release --workspace
 # What cannot be built, its test tells.
 	-$(MAKE) --keep-going examples
-	$(CARGO) test $(LOCKED) --release --doc $(call packages,$(LIBRARIES))
+	$(CARGO) test $(LOCKED) --release --doc --workspace
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	    set -x; $(CARGO) nextest run $(LOCKED) --release --workspace --no-fail-fast --config-file .ci/nextest.toml; \
 	else \
@@ -113,11 +113,8 @@ tools: ## Get the tools of plugin authors into target/tools: wit-bindgen, and (a
 # One part each: `make --keep-going examples` builds what can be built.
 examples: setup tools $(EXAMPLES:%=example-%) ## Build the plugins in examples/, each into its folder
 
-example-%: FORCE
+$(EXAMPLES:%=example-%): example-%:
 	$(MAKE) --directory 'examples/$*'
-
-.PHONY: FORCE
-FORCE:
 
 .PHONY: sim
 # The seed decides everything: what goes wrong in a world, and when.

@@ -7,6 +7,9 @@ import re
 # What the parser recurses into; more than this no user data needs.
 MAX_DEPTH = 64
 
+# A guest's memory is small too: no declaration needs as much.
+MAX_SIZE = 256 << 10
+
 
 class Invalid(Exception):
     """The properties can never work as they are. `path` points to the member that is wrong, `""` is the whole."""
@@ -25,6 +28,8 @@ def pointer(parent, member):
 def parse(text):
     """The value of a JSON text that a person wrote."""
     # Python's parser recurses, and a guest's stack is small: what nests too deep is refused before it is parsed.
+    if len(text) > MAX_SIZE:
+        raise Invalid("", f"the properties have more than {MAX_SIZE >> 10} KiB")
     if depth(text) > MAX_DEPTH:
         raise Invalid("", f"the properties are nested more than {MAX_DEPTH} deep")
     try:
@@ -42,7 +47,7 @@ def depth(text):
     """How deep the arrays and objects of a JSON text are nested."""
     deepest = level = 0
     # Strings first, so that brackets in them do not count.
-    for token in re.finditer(r'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', text, re.DOTALL):
+    for token in re.finditer(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{]|[\]}]', text, re.DOTALL):
         if token[0] in "[{":
             level += 1
             deepest = max(deepest, level)

@@ -85,9 +85,11 @@ impl Plugin {
         add_to_linker(&mut linker).expect("links");
         let mut log = linker.instance("homeostat:plugin/log@0.1.0").expect("links");
         log.func_new("log", |_, _, _, _| Ok(())).expect("links");
-        drop(log);
-        // What else the contract offers, these guests do not call.
-        linker.define_unknown_imports_as_traps(&component).expect("links");
+        // What else the hostile guest imports, it is not asked to call here.
+        for interface in ["config", "secrets"] {
+            let mut other = linker.instance(&format!("homeostat:plugin/{interface}@0.1.0")).expect("links");
+            other.func_new("get", |_, _, _, _| Err(wasmtime::Error::msg("not here"))).expect("links");
+        }
         let pre = linker.instantiate_pre(&component).expect("links");
         Self { pre, guest, instances, suffix, wire: Arc::default() }
     }

@@ -6,6 +6,9 @@ import re
 # A guest's stack is small, and Python's JSON parser recurses: deeper texts are refused before they are parsed.
 MAX_DEPTH = 64
 
+# A guest's memory is small too: no declaration needs as much.
+MAX_SIZE = 256 << 10
+
 
 class Fault(Exception):
     """An error with a code of the contract, such as "not-found": the code says what the host does next.
@@ -32,9 +35,11 @@ def pointer(parent, member):
 
 def parse(text):
     """The value of a JSON text."""
+    if len(text) > MAX_SIZE:
+        raise invalid("", f"the properties have more than {MAX_SIZE >> 10} KiB")
     depth = 0
     # Strings are matched first, so that brackets in them do not count.
-    for token in re.finditer(r'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', text, re.DOTALL):
+    for token in re.finditer(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{]|[\]}]', text, re.DOTALL):
         depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(token[0], 0)
         if depth > MAX_DEPTH:
             raise invalid("", f"the properties are nested more than {MAX_DEPTH} deep")

@@ -68,7 +68,8 @@ pub fn provision(root: &Path, name: &str, spec: &InstanceSpec, properties: Value
     let Err(failure) = made else { return Ok(name.to_owned()) };
     // What cannot be removed is in nobody's way.
     let _ = fs::remove_dir_all(&aside);
-    if !matches!(failure.kind(), ErrorKind::AlreadyExists | ErrorKind::DirectoryNotEmpty | ErrorKind::NotADirectory) {
+    // Which error says that the name is taken depends on the system, so it is asked whether it is.
+    if !folder(root, name).exists() && failure.kind() != ErrorKind::AlreadyExists {
         return Err(failed("make", name, &failure));
     }
     match read::<Record>(&folder(root, name).join("spec.json")) {
@@ -131,6 +132,22 @@ pub fn destroy(root: &Path, id: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// The names of what is in the directory. Reading it fails in WASI where an entry is destroyed at that moment: then it is
+/// read again.
+fn names(root: &Path) -> io::Result<Vec<String>> {
+    let mut tries = 10;
+    loop {
+        let read = fs::read_dir(root).and_then(|entries| {
+            entries.map(|it| it.map(|it| it.file_name().to_string_lossy().into_owned())).collect()
+        });
+        tries -= 1;
+        match read {
+            Err(failure) if failure.kind() == ErrorKind::NotFound && tries > 0 => {}
+            read => return read,
+        }
+    }
+}
+
 /// One page of the instances, in the order of their names. The cursor is the last name that was looked at.
 pub fn list(root: &Path, request: &ListRequest) -> Result<Page, Error> {
     let limit = (request.limit as usize).min(MAX_PAGE);
@@ -139,13 +156,8 @@ pub fn list(root: &Path, request: &ListRequest) -> Result<Page, Error> {
     }
     granted(root)?;
     let failed = |failure: io::Error| error(ErrorCode::Internal, format!("cannot list {INSTANCES}: {failure}"));
-    let mut folders = Vec::new();
-    for entry in fs::read_dir(root).map_err(failed)? {
-        let folder = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
-        if !folder.starts_with(HELPER) && request.cursor.as_ref().is_none_or(|cursor| folder > *cursor) {
-            folders.push(folder);
-        }
-    }
+    let mut folders = names(root).map_err(failed)?;
+    folders.retain(|it| !it.starts_with(HELPER) && request.cursor.as_ref().is_none_or(|cursor| it > cursor));
     folders.sort_unstable();
 
     let mut page = Page { instances: Vec::new(), next: None, complete: true, findings: Vec::new() };
