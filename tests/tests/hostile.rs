@@ -1,10 +1,11 @@
 //! Sixteen and more plugins that do their worst at the same time, on a host that keeps a group beside them: it is kept, the
 //! API answers, the operator is told, and when the plugins behave again, all is well without anybody's help.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::time::Instant;
 
-use homeostat_tests::{World, group, plugin, until, until_eq};
+use homeostat_tests::{LONG, World, group, plugin, until, until_eq};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -105,15 +106,18 @@ fn the_others_go_on_the_operator_is_told_and_it_ends_by_itself() {
     heals(&world, 5);
 
     // Those that the sandbox has to end again and again are left alone, and the operator sees for how long.
-    until("all that crash are degraded", || {
+    // Each at its own time: while one is tried again, it may answer in time.
+    let mut missing: BTreeSet<&str> = DEEDS.iter().filter(|(.., ended)| *ended).map(|(word, ..)| *word).collect();
+    let began = Instant::now();
+    while !missing.is_empty() {
         let listed = listed(&world);
-        let told =
-            |word: &str| listed[&format!("p-{word}")].contains("degraded: list crashed too often, tried again in ");
-        DEEDS.iter().filter(|(.., ended)| *ended).all(|(word, ..)| told(word)).then_some(())
-    });
+        missing
+            .retain(|word| !listed[&format!("p-{word}")].contains("degraded: list crashed too often, tried again in "));
+        assert!(began.elapsed() < LONG * 4, "not degraded: {missing:?}");
+    }
     let lines = listed(&world);
-    for (word, _, ended) in DEEDS {
-        assert_eq!(lines[&format!("p-{word}")].contains("degraded"), *ended, "{}", lines[&format!("p-{word}")]);
+    for (word, ..) in DEEDS.iter().filter(|(.., ended)| !*ended) {
+        assert!(!lines[&format!("p-{word}")].contains("degraded"), "{}", lines[&format!("p-{word}")]);
     }
     assert!(!lines["file"].contains("degraded") && !lines["vanilla"].contains("degraded"), "{lines:?}");
     world.run("events").ok().prints("plugin p-panic degraded, list is not called for a while").prints("deliberately");
@@ -156,8 +160,9 @@ fn one_that_never_says_what_it_is_is_refused_and_delays_nobody() {
     }
     let file = world.write("spinner.wasm", bytes);
     let adding = world.start(&format!("plugin add spinner {}", file.display()));
-    for _ in 0..10 {
-        fs::remove_file(world.path(&format!("instances/{}.json", world.ids()[0]))).unwrap();
+    // One that goes before it was ever healthy counts as a failure, and delays the next: each victim is an old one.
+    for victim in world.ids() {
+        fs::remove_file(world.path(&format!("instances/{victim}.json"))).unwrap();
         until_eq("five again", 5, || world.ids().len());
     }
     let run = adding.finish();

@@ -92,8 +92,10 @@ impl Globals {
 
     /// The filter of the log.
     pub(crate) fn log_filter(&self, default: &str) -> EnvFilter {
+        // The library writes a line for each request of a guest that makes no sense: a guest could flood the log with them.
+        let filter = format!("wasmtime_wasi_http=off,{}", self.log.as_deref().unwrap_or(default));
         // What was given has been parsed once already.
-        EnvFilter::try_new(self.log.as_deref().unwrap_or(default)).unwrap_or_default()
+        EnvFilter::try_new(filter).unwrap_or_default()
     }
 }
 

@@ -15,6 +15,7 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{DescriptorFlags, ErrorCode,
 use wasmtime_wasi::p2::bindings::filesystem::{preopens, types};
 use wasmtime_wasi::p2::bindings::io::streams::HostOutputStream;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
 use crate::files::filesystem::files;
 use crate::files::{CutOff, FaultAt, FileError, FileOperation, FileTap, FileVerdict, HasFileTap, add_to_linker};
@@ -23,6 +24,7 @@ use types::{Host as _, HostDescriptor, HostDirectoryEntryStream as _};
 
 struct State {
     wasi: WasiCtx,
+    http: WasiHttpCtx,
     table: ResourceTable,
     tap: Option<Arc<FileTap>>,
 }
@@ -33,13 +35,36 @@ impl State {
         wasi.allow_blocking_current_thread(true);
         wasi.preopened_dir(dir, guest, FsPerms::ReadWrite).expect("opens");
         let tap = wire.map(|wire| Arc::new(FileTap::new(wire.clone())));
-        Self { wasi: wasi.build(), table: ResourceTable::new(), tap }
+        Self { wasi: wasi.build(), http: WasiHttpCtx::new(), table: ResourceTable::new(), tap }
     }
 }
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+/// The hostile guest imports HTTP, and is not asked to use it here.
+struct NoHttp;
+
+impl WasiHttpHooks for NoHttp {
+    fn send_request(
+        &mut self,
+        _: http::Request<WasiBody>,
+        _: Option<RequestOptions>,
+        _: Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ) -> Box<dyn Future<Output = Result<HttpAnswer, Error>> + Send> {
+        Box::new(async { Err(Error::HttpRequestDenied) })
+    }
+}
+
+type HttpAnswer = (http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        // It holds nothing, so each call may have its own.
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: Box::leak(Box::new(NoHttp)) }
     }
 }
 
@@ -82,6 +107,7 @@ impl Plugin {
         let component = Component::from_file(&engine, built(name)).expect("compiles");
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).expect("links");
+        wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker).expect("links");
         add_to_linker(&mut linker).expect("links");
         let mut log = linker.instance("homeostat:plugin/log@0.1.0").expect("links");
         log.func_new("log", |_, _, _, _| Ok(())).expect("links");
