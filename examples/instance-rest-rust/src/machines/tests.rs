@@ -161,7 +161,7 @@ fn a_page_is_what_the_api_shows_of_ours() {
     other["tags"] = json!({});
     let body = json!({"machines": [machine("odd", "x"), foreign, other], "next": "c 2", "partial": true});
     let api = Script::new([answer(200, body)]);
-    let tags = vec![("tier".to_owned(), "web".to_owned()), ("a=b".to_owned(), String::new())];
+    let tags = [("tier".to_owned(), "web".to_owned()), ("a=b".to_owned(), String::new())];
     let request =
         ListRequest { tags: tags[..1].to_vec(), with_properties: true, cursor: Some("c&1".to_owned()), limit: 9999 };
     let page = list(&api, &request).unwrap();

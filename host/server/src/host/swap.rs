@@ -68,7 +68,7 @@ impl Host {
             let refused = |error| (error, Some(candidate.locked.sha256.clone()));
             // Who states the grants anew has seen them.
             if !request.consent && request.grants.is_none() {
-                consent(&old.state.as_ref().map(Plugin::clone).ok(), &candidate).map_err(refused)?;
+                consent(old.state.as_ref().ok(), &candidate).map_err(refused)?;
             }
             self.hold_against_users(name, &candidate, &[]).await.map_err(refused)?;
             if self.take_into_use(name, &old.record, candidate).await.map_err(early)? {
@@ -272,7 +272,7 @@ pub(crate) fn stamped(mut spec: GroupSpec, digest: impl Fn(&str) -> Option<Strin
 }
 
 /// Whether a version wants more than the one in use, or can use more of what is granted.
-fn consent(old: &Option<Plugin>, candidate: &Candidate) -> Result<(), HostError> {
+fn consent(old: Option<&Plugin>, candidate: &Candidate) -> Result<(), HostError> {
     let wants = &candidate.plugin.info().manifest.wants;
     let beyond = match old {
         Some(old) => wants.beyond(&old.info().manifest.wants),
