@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::run::{Run, typed};
+use crate::run::{Run, host_panicked, typed};
 use crate::until;
 
 /// A running command. It is killed when this is dropped, and what it said is shown where the test has failed.
@@ -93,7 +93,7 @@ impl Process {
         self.over = true;
         let (stdout, stderr) = (self.stdout(), self.stderr());
         let run = Run { command: self.typed.clone(), code: status.code(), stdout, stderr, took: self.began.elapsed() };
-        assert!(!run.stderr.contains("panicked at"), "{}", run.told());
+        assert!(!host_panicked(&run.stderr), "{}", run.told());
         run
     }
 }
