@@ -185,14 +185,14 @@ impl Guest for Broken {
             return Err(error(ErrorCode::Internal, "it failed before"));
         }
         let lock = format!("{note}.lock");
-        if broken("keeps-lock") {
-            if let Err(it) = fs::File::options().write(true).create_new(true).open(&lock) {
-                if it.kind() == ErrorKind::AlreadyExists {
-                    return Err(error(ErrorCode::Aborted, "another call drains it"));
-                }
-                unlock(&lock);
-                return Err(failed(&it));
+        if broken("keeps-lock")
+            && let Err(it) = fs::File::options().write(true).create_new(true).open(&lock)
+        {
+            if it.kind() == ErrorKind::AlreadyExists {
+                return Err(error(ErrorCode::Aborted, "another call drains it"));
             }
+            unlock(&lock);
+            return Err(failed(&it));
         }
         let written = if broken("drain-once") {
             fs::File::options().write(true).create_new(true).open(&note).map(drop)

@@ -77,9 +77,21 @@ pub(crate) fn misbehave(text: &str) -> Result<(), Error> {
             // No line ever ends.
             let _ = std::io::stderr().write_all(&[b'x'; 4096]);
         },
-        "http" => (0u64..).for_each(request),
-        "secrets" => (0u64..).for_each(|n| drop(secrets::get(&format!("secret-{n}")))),
-        "config" => (0u64..).for_each(|n| drop(config::get(&format!("config-{n}")))),
+        "http" => {
+            for n in 0u64.. {
+                request(n);
+            }
+        }
+        "secrets" => {
+            for n in 0u64.. {
+                drop(secrets::get(&format!("secret-{n}")));
+            }
+        }
+        "config" => {
+            for n in 0u64.. {
+                drop(config::get(&format!("config-{n}")));
+            }
+        }
         "random" => loop {
             black_box(wasip2::random::random::get_random_bytes(1 << 19));
         },
