@@ -16,6 +16,7 @@
 //!
 //! Absent properties are `null`, which is not `{}`.
 
+use data_encoding::BASE32_NOPAD;
 use serde_json::{Number, Value};
 use sha1::{Digest, Sha1};
 
@@ -32,7 +33,7 @@ pub fn config_hash(instance: &PluginUse, flavor: &PluginUse) -> String {
     let mut sha1 = Sha1::new();
     sha1.update(stable(instance));
     sha1.update(stable(flavor));
-    let mut text = base32::BASE32_NOPAD.encode(&sha1.finalize());
+    let mut text = BASE32_NOPAD.encode(&sha1.finalize());
     text.make_ascii_lowercase();
     text
 }

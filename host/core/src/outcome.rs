@@ -64,3 +64,15 @@ pub enum DestroyReason {
     /// It was unhealthy, stopped or failed; one with the same config takes its place.
     Unhealthy,
 }
+
+/// An error with its causes, in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -18,7 +18,7 @@ use crate::counts::{Counters, Counts, Turn, count};
 use crate::dial::{Deadline, Dial, Resolver};
 use crate::error::{EgressError, Stage};
 use crate::headers::{self, Injected};
-use crate::notice::{self, Quiet};
+use crate::notice::Denials;
 use crate::pool::Pool;
 use crate::secret::Secrets;
 use crate::send::Carriage;
@@ -31,7 +31,6 @@ const MOST_METHOD: usize = 40;
 
 /// The HTTP that one plugin may speak: made when it is loaded, and used by all its calls.
 pub struct Egress {
-    plugin: String,
     grants: Vec<HttpGrant>,
     prepared: Vec<Prepared>,
     wants: Vec<HttpWant>,
@@ -43,7 +42,7 @@ pub struct Egress {
     pool: Arc<Pool>,
     resolver: Resolver,
     counters: Arc<Counters>,
-    quiet: Quiet,
+    denials: Denials,
     wire: RwLock<Option<Arc<dyn Wire>>>,
     numbers: AtomicU64,
 }
@@ -68,7 +67,7 @@ pub(crate) struct Allowed {
 
 impl fmt::Debug for Egress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Egress").field("plugin", &self.plugin).finish_non_exhaustive()
+        f.debug_struct("Egress").field("plugin", &self.denials.plugin()).finish_non_exhaustive()
     }
 }
 
@@ -95,7 +94,6 @@ impl Egress {
         }
         let turns = bounds.in_flight.max(1);
         Ok(Self {
-            plugin: plugin.into(),
             grants: grants.http.clone(),
             prepared,
             wants: wants.http.clone(),
@@ -106,7 +104,7 @@ impl Egress {
             pool: Arc::new(Pool::new(&bounds)),
             resolver: Resolver::system(turns),
             counters: Arc::default(),
-            quiet: Quiet::default(),
+            denials: Denials::new(&plugin.into()),
             wire: RwLock::new(None),
             numbers: AtomicU64::new(0),
         })
@@ -121,6 +119,11 @@ impl Egress {
     /// Put something between the plugin and the network, or take it away. Exchanges under way are not changed.
     pub fn interpose(&self, wire: Option<Arc<dyn Wire>>) {
         *self.wire.write().unwrap_or_else(PoisonError::into_inner) = wire;
+    }
+
+    /// Where what the plugin is denied is told, here and elsewhere.
+    pub fn denials(&self) -> &Denials {
+        &self.denials
     }
 
     /// What was sent and received so far.
@@ -151,9 +154,14 @@ impl Egress {
             Ok(_) => {}
             Err(error) if error.is_denial() => {
                 count(&self.counters.denied);
-                notice::denied(&self.quiet, &self.plugin, &error.to_string());
+                self.denials.tell(error);
             }
-            Err(_) => count(&self.counters.failed),
+            Err(error) => {
+                count(&self.counters.failed);
+                if let Some(line) = error.for_operator() {
+                    self.denials.tell(line);
+                }
+            }
         }
         done
     }

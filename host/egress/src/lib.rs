@@ -38,6 +38,7 @@ pub use counts::Counts;
 pub use egress::Egress;
 pub use error::{BadHeader, EgressError, Part, Stage};
 pub use guest::GuestCode;
+pub use notice::Denials;
 pub use secret::{HostSecrets, Secret, SecretError, Secrets};
 pub use target::BadUrl;
 pub use tls::SetupError;

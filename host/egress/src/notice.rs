@@ -1,8 +1,9 @@
 //! Lines for the operator: each says what would allow what was refused, and none says the same again within a minute.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::path::Path;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long the same line is not repeated.
@@ -11,9 +12,37 @@ const QUIET: Duration = Duration::from_secs(60);
 /// How many different lines are remembered. A guest that makes up hosts gets no more than so many lines a minute.
 const MOST: usize = 64;
 
+/// What a plugin was denied, told to the operator once a minute.
+pub struct Denials {
+    plugin: Arc<str>,
+    quiet: Quiet,
+}
+
+impl Denials {
+    /// Those of one plugin.
+    pub fn new(plugin: &str) -> Self {
+        Self { plugin: plugin.into(), quiet: Quiet::default() }
+    }
+
+    /// The plugin's name.
+    pub fn plugin(&self) -> &str {
+        &self.plugin
+    }
+
+    /// Tell what was denied, and what would allow it.
+    pub fn tell(&self, denial: impl Display) {
+        let (plugin, line) = (self.plugin(), denial.to_string());
+        match self.quiet.admit(&line) {
+            None => {}
+            Some(0) => tracing::warn!(target: "homeostat::grant", plugin, "{line}"),
+            Some(held_back) => tracing::warn!(target: "homeostat::grant", plugin, held_back, "{line}"),
+        }
+    }
+}
+
 /// Lets a line through once a minute, and counts what it held back.
 #[derive(Default)]
-pub(crate) struct Quiet {
+struct Quiet {
     said: Mutex<HashMap<String, Said>>,
 }
 
@@ -24,7 +53,7 @@ struct Said {
 
 impl Quiet {
     /// Whether to say it now; then, how often it was held back since it was said last.
-    pub(crate) fn admit(&self, line: &str) -> Option<u64> {
+    fn admit(&self, line: &str) -> Option<u64> {
         self.admit_at(line, Instant::now())
     }
 
@@ -48,15 +77,6 @@ impl Quiet {
         }
         said.insert(line.to_owned(), Said { at: now, held_back: 0 });
         Some(0)
-    }
-}
-
-/// A request was refused.
-pub(crate) fn denied(quiet: &Quiet, plugin: &str, line: &str) {
-    match quiet.admit(line) {
-        None => {}
-        Some(0) => tracing::warn!(target: "homeostat::grant", plugin, "{line}"),
-        Some(held_back) => tracing::warn!(target: "homeostat::grant", plugin, held_back, "{line}"),
     }
 }
 

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The largest file that may be a plugin, in bytes. The same as the loader's.
-pub const SIZE: u64 = 64 << 20;
+use homeostat_core::spec::MAX_PLUGIN_SIZE;
 
 /// How files are fetched. The default is right for the public Internet.
 #[derive(Clone, Debug)]
@@ -36,7 +35,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            size: SIZE,
+            size: MAX_PLUGIN_SIZE,
             roots: None,
             credentials: Credentials::default(),
             transports: BTreeMap::new(),

@@ -1,10 +1,11 @@
 //! SHA-256 as text: 64 lower-case hexadecimal digits.
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 /// The SHA-256 of some bytes, as `sha256sum` prints it.
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    HEXLOWER.encode(&Sha256::digest(bytes))
 }
 
 /// Whether a text is a SHA-256 as this crate writes it. One that is not must never become the name of a file.

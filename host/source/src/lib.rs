@@ -54,7 +54,7 @@ mod lock;
 mod oci;
 mod sources;
 
-pub use config::{Config, Credentials, SIZE, Transport};
+pub use config::{Config, Credentials, Transport};
 pub use digest::sha256;
 pub use error::{Authority, FetchError, LockError};
 pub use lock::{Lock, Locked};

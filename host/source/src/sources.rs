@@ -196,9 +196,10 @@ impl Sources {
         .await
     }
 
-    /// The kept file of a digest, if it is there and as it was. Blocks.
-    pub fn kept(&self, digest: &str) -> Option<PathBuf> {
-        self.cache.read(digest, Kind::Wasm).map(|_| self.cache.path(digest, Kind::Wasm))
+    /// Where the file of a digest is kept, or would be. Whoever loads it compares the digest; one that is not as it was is
+    /// fetched again by [`Self::fetch`].
+    pub fn kept(&self, digest: &str) -> PathBuf {
+        self.cache.path(digest, Kind::Wasm)
     }
 
     /// Remove what was downloaded and is not in `keep`, a set of SHA-256 of files. Says how many files went. Blocks.

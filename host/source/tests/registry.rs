@@ -12,6 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, SystemTime};
 
+use homeostat_core::outcome::chain;
 use homeostat_source::{Artifact, Credentials, FetchError, Transport, sha256};
 use support::*;
 

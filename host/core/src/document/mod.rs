@@ -37,6 +37,7 @@ pub use diagnostic::Diagnostic;
 pub(crate) use plugin::manifest;
 pub use suggest::nearest;
 
+use crate::grant::{Grants, Limits};
 use crate::spec::{Allocation, PluginSpec, PluginUse, Stack};
 use decode::Focus;
 use diagnostic::Text;
@@ -225,6 +226,22 @@ impl Document {
         }
         found.truncate(MAX_DIAGNOSTICS);
         found
+    }
+}
+
+/// The `Grants` and `Limits` of a JSON object that has other members too, as a plugin's entry in a stack has them: relative
+/// paths begin at the source's folder. `elsewhere` are the names of secrets that are granted by other means, and that
+/// `Inject` may use as well.
+///
+/// # Errors
+/// All that is wrong with the two, each with its place, or where the text stops being JSON.
+pub fn read_permissions(source: &Source<'_>, elsewhere: &[&str]) -> Result<(Grants, Limits), Vec<Diagnostic>> {
+    let text = Text::new(source.name, source.text.strip_prefix('\u{feff}').unwrap_or(source.text));
+    let root = json::read(&text)?;
+    let read = |decoder: &mut decode::Decoder<'_>, at: &decode::At<'_>| plugin::permissions(decoder, at, elsewhere);
+    match decode::decode_as(&text, &root, source.base_dir, read) {
+        (permissions, faults) if faults.is_empty() => Ok(permissions),
+        (_, faults) => Err(faults),
     }
 }
 

@@ -19,7 +19,7 @@ mod updating;
 pub use amount::{Amount, Ratio};
 pub use healing::Healing;
 pub use removal::{Removal, VictimOrder};
-pub use source::PluginSource;
+pub use source::{MAX_PLUGIN_SIZE, PluginSource};
 pub use updating::{Budget, OnFailure, OnPluginChange, PetStart, RollOrder, SkipStep, Updating};
 
 /// The most instances a group may declare. A typing error of three zeros is caught here, not on the bill.

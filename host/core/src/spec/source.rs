@@ -6,6 +6,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+/// The largest file that may be a plugin, in bytes.
+pub const MAX_PLUGIN_SIZE: u64 = 64 << 20;
+
 /// Where a plugin's file comes from: the `Path` of its entry.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]

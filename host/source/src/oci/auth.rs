@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{BufReader, ErrorKind};
 use std::path::Path;
 
-use base32::BASE64;
 use bytes::Bytes;
+use data_encoding::BASE64;
 use docker_credential::{CredentialRetrievalError, DockerCredential};
 use http_auth::parser::ChallengeParser;
 use hyper::Method;

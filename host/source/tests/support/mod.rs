@@ -3,7 +3,6 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -87,17 +86,6 @@ pub(crate) async fn fetch(
 pub(crate) async fn refresh(sources: &Sources, source: &str, locked: Option<&Locked>) -> Result<Fetched, FetchError> {
     let wanted = Wanted { pin: None, locked, lookup: Lookup::Anew, advice: ADVICE };
     sources.fetch(&parse(source), &wanted).await
-}
-
-/// An error with all its causes, as the command line prints it.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(&format!(": {cause}"));
-        next = cause.source();
-    }
-    text
 }
 
 #[track_caller]

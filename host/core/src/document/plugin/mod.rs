@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::decode::{At, Decoder, quoted};
 use super::node::Kind;
 use super::suggest::{listing, nearest};
-use crate::grant::{Grants, valid_name};
+use crate::grant::{Grants, Limits, valid_name};
 use crate::spec::{PluginSpec, valid_plugin_name};
 
 mod dirs;
@@ -70,22 +70,29 @@ fn plugin(decoder: &mut Decoder<'_>, at: &At<'_>) -> Option<PluginSpec> {
     if !decoder.object(at, "an object with the \"Path\" of a .wasm file", &PLUGIN) {
         return None;
     }
-    let grants = at.get("Grants").map(|at| grants(decoder, &at)).unwrap_or_default();
-    let limits = at.get("Limits").map(|at| limits::limits(decoder, &at)).unwrap_or_default();
+    let (grants, limits) = permissions(decoder, at, &[]);
     let sha256 = at.get("Sha256").and_then(|at| source::sha256(decoder, &at));
     let path = decoder.required(at, "Path", &PLUGIN, source::WHAT)?;
     let source = source::source(decoder, &path)?;
     Some(PluginSpec { source, sha256, grants, limits })
 }
 
-fn grants(decoder: &mut Decoder<'_>, at: &At<'_>) -> Grants {
+/// The `Grants` and `Limits` of an object, whatever else there is in it. `elsewhere` are the names of secrets that are granted
+/// by other means, and that `Inject` may use as well.
+pub(super) fn permissions(decoder: &mut Decoder<'_>, at: &At<'_>, elsewhere: &[&str]) -> (Grants, Limits) {
+    let grants = at.get("Grants").map(|at| grants(decoder, &at, elsewhere)).unwrap_or_default();
+    let limits = at.get("Limits").map(|at| limits::limits(decoder, &at)).unwrap_or_default();
+    (grants, limits)
+}
+
+fn grants(decoder: &mut Decoder<'_>, at: &At<'_>, elsewhere: &[&str]) -> Grants {
     if !decoder.object(at, "an object with \"Http\", \"Dirs\", \"Secrets\", \"Config\" or \"Exec\"", &GRANTS) {
         return Grants::default();
     }
     let secrets_at = at.get("Secrets");
     // Also those that are wrong: that has been said.
-    let known: Vec<&str> =
-        secrets_at.iter().flat_map(|it| it.node.members()).map(|member| member.key.as_str()).collect();
+    let here = secrets_at.iter().flat_map(|it| it.node.members()).map(|member| member.key.as_str());
+    let known: Vec<&str> = here.chain(elsewhere.iter().copied()).collect();
     Grants {
         http: at.get("Http").map(|at| http::grants(decoder, &at, &known)).unwrap_or_default(),
         dirs: at.get("Dirs").map(|at| dirs::grants(decoder, &at)).unwrap_or_default(),
