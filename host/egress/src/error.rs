@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use homeostat_core::bytes;
 use homeostat_core::grant::{Denial, Remedy};
+use homeostat_core::outcome::chain;
 use thiserror::Error;
 
 use crate::secret::SecretError;
@@ -244,6 +245,17 @@ impl EgressError {
                 | Self::Method(_)
                 | Self::Header { why: BadHeader::Injected | BadHeader::Host | BadHeader::Connection, .. }
         )
+    }
+
+    /// A line for the operator, where it failed for something that nobody else can mend and that the guest is not told: a
+    /// certificate that proves nothing, a secret that cannot be injected.
+    pub(crate) fn for_operator(&self) -> Option<String> {
+        match self {
+            // Without the cause, in which are names that the server wrote.
+            Self::Tls { .. } => Some(self.to_string()),
+            Self::Secret { .. } | Self::SecretValue { .. } => Some(chain(self)),
+            _ => None,
+        }
     }
 }
 

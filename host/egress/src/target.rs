@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 
 use http::Uri;
+use http::uri::PathAndQuery;
 use thiserror::Error;
 
 /// The most bytes that a URL may have. Servers rarely take more than 8 KiB.
@@ -21,7 +22,7 @@ pub(crate) struct Target {
     /// The port, with the scheme's own where the URL has none.
     pub(crate) port: u16,
     /// As it is sent: path and query.
-    pub(crate) path_and_query: http::uri::PathAndQuery,
+    pub(crate) path_and_query: PathAndQuery,
 }
 
 /// The two schemes there are.
@@ -94,7 +95,9 @@ impl Target {
             _ => return Err(BadUrl::Scheme),
         };
         let authority = uri.authority().ok_or(BadUrl::Host)?;
-        let path_and_query = uri.path_and_query().cloned().unwrap_or_else(|| http::uri::PathAndQuery::from_static("/"));
+        // One without a path, which a guest's library may make, reads as `/` and would be sent as nothing.
+        let path_and_query = uri.path_and_query().filter(|it| it.as_str() != "/").cloned();
+        let path_and_query = path_and_query.unwrap_or_else(|| PathAndQuery::from_static("/"));
         if authority.as_str().len() + path_and_query.as_str().len() > MOST {
             return Err(BadUrl::TooLong);
         }
@@ -206,6 +209,16 @@ mod tests {
             ("http://example.com/?a=../..", "http://example.com/?a=../.."),
         ] {
             assert_eq!(check(url).as_deref(), Ok(normal), "{url}");
+        }
+    }
+
+    #[test]
+    fn no_path_is_sent_as_the_root() {
+        let whole: Uri = "http://example.com".parse().unwrap();
+        let parts = Uri::builder().scheme("http").authority("example.com").path_and_query("").build().unwrap();
+        for uri in [whole, parts] {
+            let sent = Uri::from(Target::new(&uri).unwrap().path_and_query);
+            assert_eq!(sent.to_string(), "/");
         }
     }
 

@@ -1,25 +1,28 @@
 //! Processes that nobody waits for any more.
 
+use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::place::{OUTPUT, Place};
+use crate::place::{OUTPUT, Place, present};
 use crate::proc::{self, Stat};
 use crate::record::Record;
 
 /// How long the system may take to end what was killed. What hangs in the kernel longer than that is left alone.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Kill what a process left behind in its group, where its supervisor is not its own parent any more and could not keep
-/// the number of the group from coming to stand for another one: only what is in the same session counts.
-pub(crate) fn end_group(record: &Record) -> io::Result<()> {
+/// Kill what a process left behind, where its supervisor is not its own parent any more: what is in its group and its
+/// session, so that the number of the group cannot have come to stand for another one; and, wherever it went, what still
+/// has its output open.
+pub(crate) fn end_left_behind(place: &Place, record: &Record) -> io::Result<()> {
     if proc::boot_id()? != record.boot {
         return Ok(());
     }
-    end(|it| it.group == record.pid && it.session == record.session)
+    let writes = writers(place)?;
+    end(|it| (it.group == record.pid && it.session == record.session) || writes(it))
 }
 
 /// Kill what was started for a directory, and was not written down there because the supervisor was killed just then. It
@@ -28,12 +31,17 @@ pub(crate) fn end_unknown(place: &Place) -> io::Result<()> {
     if !place.has_unknown_process()? {
         return Ok(());
     }
-    let pipe = std::fs::metadata(place.file(OUTPUT))?;
+    end(writers(place)?)
+}
+
+/// Whether a process is another one than this, and what it writes goes to a directory's pipe.
+fn writers(place: &Place) -> io::Result<impl Fn(&Stat) -> bool> {
+    let pipe = present(fs::metadata(place.file(OUTPUT)))?.map(|it| (it.dev(), it.ino()));
     let own = std::process::id();
-    end(|it| {
+    Ok(move |it: &Stat| {
         let holds = |fd: u8| {
-            let open = std::fs::metadata(format!("/proc/{}/fd/{fd}", it.pid));
-            open.is_ok_and(|open| (open.dev(), open.ino()) == (pipe.dev(), pipe.ino()))
+            let open = fs::metadata(format!("/proc/{}/fd/{fd}", it.pid));
+            open.is_ok_and(|open| pipe == Some((open.dev(), open.ino())))
         };
         it.pid != own && (holds(1) || holds(2))
     })

@@ -53,7 +53,7 @@ impl Processes {
     pub(crate) fn finish(&self, place: &Place, lock: File) -> std::io::Result<()> {
         match place.record()? {
             Found::Whole(record) if record.end.is_none() && self.runs(&record)? => return self.hand_over(place, lock),
-            Found::Whole(record) if record.end.is_none() => leftover::end_group(&record)?,
+            Found::Whole(record) if record.end.is_none() => leftover::end_left_behind(place, &record)?,
             Found::Whole(_) => {}
             Found::Nothing | Found::Damaged(_) => leftover::end_unknown(place)?,
         }

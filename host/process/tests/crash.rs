@@ -239,6 +239,24 @@ fn a_stop_is_finished_where_process_and_supervisor_are_killed() {
 }
 
 #[test]
+fn offspring_in_a_session_of_its_own_is_ended_without_the_first_supervisor_too() {
+    let world = World::new();
+    for (key, is_stopped_at_once) in [("a", false), ("b", true)] {
+        world.start(key, &shell("setsid sh -c 'echo $$; exec sleep 300' & wait"));
+        let output = || world.processes.output(PLUGIN, key, 20).expect("output");
+        until("its number", || output().ends_with('\n'));
+        let pid = output().trim().parse().expect("a number");
+        kill(world.supervisor(key));
+        if !is_stopped_at_once {
+            until("a new supervisor", || world.state(key) == ProcessState::Running && supervisors(&world, key) == 1);
+        }
+        world.processes.stop(PLUGIN, key).expect("it is told");
+        world.until_gone(key);
+        until_dead(pid);
+    }
+}
+
+#[test]
 fn supervisors_are_not_doubled() {
     let world = World::new();
     world.start("a", &sleep());

@@ -1,15 +1,14 @@
 //! Exchanges written down, one a line, and played again without a network.
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use base32::BASE64;
 use bytes::Bytes;
+use data_encoding::{BASE64, HEXLOWER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -41,9 +40,31 @@ pub enum TapeError {
         /// What is wrong.
         reason: String,
     },
+    /// Something was asked for that is not on it.
+    #[error(
+        "the tape {path} has no answer to {asked}, after {played} of its {all} exchanges; record it again if the plugin \
+         has changed, or what it is asked to do",
+        path = path.display()
+    )]
+    Missing {
+        /// Where it is.
+        path: PathBuf,
+        /// Method, URL and body.
+        asked: String,
+        /// How many exchanges were played until then.
+        played: usize,
+        /// How many there are.
+        all: usize,
+    },
     /// Exchanges that nobody asked for.
-    #[error("{} exchanges of the tape were not asked for; the first is {first}", .count)]
+    #[error(
+        "{count} of the exchanges on the tape {path} were not asked for, the first of them {first}; record it again if \
+         the plugin has changed, or what it is asked to do",
+        path = path.display()
+    )]
     Unplayed {
+        /// Where it is.
+        path: PathBuf,
         /// How many.
         count: usize,
         /// Method, URL and body of the first.
@@ -225,6 +246,7 @@ pub enum Match {
 
 /// Answers from a tape, and from nowhere else.
 pub struct Replayer {
+    path: PathBuf,
     mode: Match,
     redactor: Redactor,
     state: Mutex<Playing>,
@@ -233,6 +255,8 @@ pub struct Replayer {
 struct Playing {
     left: VecDeque<Exchange>,
     all: usize,
+    /// The first that was asked for and was not there, and how many were played before.
+    missing: Option<(String, usize)>,
 }
 
 struct Exchange {
@@ -261,10 +285,7 @@ impl std::fmt::Display for Asked {
         if self.size == 0 {
             return f.write_str(" without a body");
         }
-        let mut digest = String::new();
-        for byte in &self.digest[..4] {
-            write!(digest, "{byte:02x}")?;
-        }
+        let digest = HEXLOWER.encode(&self.digest[..4]);
         write!(f, " with a body of {} bytes (SHA-256 {digest}...)", self.size)
     }
 }
@@ -280,8 +301,11 @@ impl Replayer {
         let file = BufReader::new(File::open(path).map_err(failed)?);
         let mut found = Vec::new();
         for (index, text) in file.lines().enumerate() {
-            let text = text.map_err(failed)?;
             let wrong = |reason| TapeError::Line { path: path.into(), line: index + 1, reason };
+            let text = text.map_err(|error| match error.kind() {
+                io::ErrorKind::InvalidData => wrong("this is not UTF-8".into()),
+                _ => failed(error),
+            })?;
             if !text.trim().is_empty() {
                 let line: Line = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
                 found.push((line.number, exchange(line).map_err(wrong)?));
@@ -291,18 +315,35 @@ impl Replayer {
         found.sort_by_key(|(number, _)| *number);
         let all = found.len();
         let left = found.into_iter().map(|(_, exchange)| exchange).collect();
-        Ok(Self { mode, redactor, state: Mutex::new(Playing { left, all }) })
+        Ok(Self { path: path.into(), mode, redactor, state: Mutex::new(Playing { left, all, missing: None }) })
     }
 
-    /// Whether all of it was played.
+    /// Whether all that was asked for so far was on it.
     ///
     /// # Errors
-    /// Some was not.
+    /// The first that was not.
+    pub fn follows(&self) -> Result<(), TapeError> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match state.missing.clone() {
+            None => Ok(()),
+            Some((asked, played)) => Err(TapeError::Missing { path: self.path.clone(), asked, played, all: state.all }),
+        }
+    }
+
+    /// Whether all of it was played, and nothing else.
+    ///
+    /// # Errors
+    /// Something else was asked for, or some was not played.
     pub fn finish(&self) -> Result<(), TapeError> {
+        self.follows()?;
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match state.left.front() {
             None => Ok(()),
-            Some(first) => Err(TapeError::Unplayed { count: state.left.len(), first: first.asked.to_string() }),
+            Some(first) => Err(TapeError::Unplayed {
+                path: self.path.clone(),
+                count: state.left.len(),
+                first: first.asked.to_string(),
+            }),
         }
     }
 }
@@ -343,6 +384,7 @@ impl Wire for Replayer {
             };
         }
         let played = state.all - state.left.len();
+        state.missing.get_or_insert_with(|| (asked.to_string(), played));
         let next = match (self.mode, state.left.front()) {
             (_, None) => "it is at its end".to_owned(),
             (Match::InOrder, Some(next)) => format!("the next on it is {}", next.asked),
@@ -412,6 +454,16 @@ mod tests {
         );
         assert_eq!(refused(Match::Anywhere, "http://a.b/2", b""), "");
         assert!(refused(Match::Anywhere, "http://a.b/2", b"x").contains("3 others on it are left"));
+
+        let replayer = Replayer::open(&path, Match::Anywhere, Redactor::default()).unwrap();
+        replayer.decide(1, &get("http://a.b/1", b""));
+        assert!(replayer.follows().is_ok());
+        for url in ["http://a.b/4", "http://a.b/5"] {
+            replayer.decide(2, &get(url, b""));
+        }
+        let strayed = replayer.finish().unwrap_err().to_string();
+        let told = "has no answer to POST http://a.b/4 without a body, after 1 of its 3 exchanges; record it again";
+        assert!(strayed.contains(told) && strayed.contains(&path.display().to_string()), "{strayed}");
     }
 
     #[test]
@@ -431,5 +483,8 @@ mod tests {
             let refused = Replayer::open(&path, Match::InOrder, Redactor::default()).err().expect(line).to_string();
             assert!(refused.contains("line 3") && refused.contains(says), "{line}: {refused}");
         }
+        std::fs::write(&path, [good.as_bytes(), b"\n\xff\xfe\n"].concat()).unwrap();
+        let refused = Replayer::open(&path, Match::InOrder, Redactor::default()).err().unwrap().to_string();
+        assert!(refused.contains("line 2: this is not UTF-8; record it again"), "{refused}");
     }
 }

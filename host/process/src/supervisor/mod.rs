@@ -171,7 +171,7 @@ fn take_over(place: Place, record: Record) -> io::Result<()> {
     let mut watch = Watch::new(&place, &command, handle, output)?;
     watch.run(&record)?;
     let at = now_ms();
-    leftover::end_group(&record)?;
+    leftover::end_left_behind(&place, &record)?;
     let how = Ending::Lost("it ended; how is not known, since its first supervisor was killed before".into());
     end(place, watch, record, End { at, how })
 }
