@@ -109,12 +109,12 @@ catalog! {
     I3 Contract INSTANCE, "a name that is taken by another spec is refused, and nothing changes", "idempotent-by-name", [I1];
     I4 Contract INSTANCE, "destroying what is gone succeeds", "idempotent-by-name", [I1];
     I5 Contract INSTANCE, "list filters by every tag", "listing", [];
-    I6 Contract INSTANCE, "pages are complete and without duplicates while instances come and go", "listing", [];
+    I6 Contract INSTANCE, "pages of any size are complete and without duplicates while instances come and go", "listing", [];
     I7 Contract INSTANCE, "a listing that failed midway does not say that it is complete", "listing", [];
     I8 Contract INSTANCE, "tags come back as they were, and label leaves the others alone", "who-guarantees-what", [];
     I9 Contract INSTANCE, "what did not change reads back the same", "listing", [];
     I10 Contract INSTANCE, "eight calls at once for one name make one instance", "idempotent-by-name", [I2];
-    I11 Contract ANY, "secrets appear in nothing that it says or stores", "errors", [];
+    I11 Contract ANY, "secrets appear in nothing that it says, logs or stores", "errors", [];
     I12 Contract INSTANCE, "after apply the next plan is empty", "how-the-host-calls", [I1 I5];
     F1 Contract FLAVOR, "prepare is deterministic and keeps what it does not know", "how-the-host-calls", [];
     F2 Contract FLAVOR, "health judges every instance, and none that is down as healthy", "states-and-health", [];

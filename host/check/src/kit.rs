@@ -15,12 +15,14 @@ use homeostat_egress::wire::TapeError;
 use homeostat_runtime::{CallError, FlavorPlugin, InstancePlugin, LoadError, Plugin, PluginInfo, Runtime};
 use tempfile::TempDir;
 
-use crate::Options;
+use crate::catalog::Id;
 use crate::fault::Faults;
 use crate::made::Made;
 use crate::outcome::{Expect, Stop, fail, skip};
 use crate::sample::Samples;
-use crate::wire::Between;
+use crate::secret::{self, Listener};
+use crate::wire::{Between, Tape};
+use crate::{NAME, Options};
 
 /// The tag by which what a run made is found again: its value is the run's id.
 pub(crate) const RUN: &str = "homeostat.check";
@@ -55,10 +57,14 @@ pub(crate) struct Kit {
     between: Between,
     /// What was seen of the plugin that could hold a secret.
     pub(crate) heard: Mutex<Vec<(String, String)>>,
+    /// What it wrote to its log, to standard output and to standard error.
+    pub(crate) listener: Arc<Listener>,
     pub(crate) made: Mutex<Made>,
     /// The plugin with all that it may have.
     plugin: Plugin,
     dirs: Dirs,
+    /// The check that is run.
+    check: Mutex<Option<Id>>,
     next: AtomicU32,
     sweep: Mutex<Option<Sweep>>,
 }
@@ -74,6 +80,15 @@ pub(crate) struct Dirs {
     full: Mutex<Vec<DirGrant>>,
 }
 
+impl Dirs {
+    /// A secret of the kit's own.
+    fn secret(&self, name: &str) -> std::io::Result<SecretSource> {
+        let file = self.root.path().join(format!("secret-{}", self.count.fetch_add(1, Ordering::Relaxed)));
+        fs::write(&file, secret::canary(name))?;
+        Ok(SecretSource::File(file))
+    }
+}
+
 impl Kit {
     /// Load the plugin and get ready.
     ///
@@ -82,7 +97,7 @@ impl Kit {
     pub(crate) async fn open(
         runtime: &Runtime,
         file: &Path,
-        options: Options,
+        mut options: Options,
         info: PluginInfo,
     ) -> Result<Self, OpenError> {
         let example = &info.description.properties_example;
@@ -92,10 +107,22 @@ impl Kit {
             count: AtomicU32::new(0),
             full: Mutex::new(Vec::new()),
         };
+        if let Some(Tape::Replay(_)) = options.tape {
+            // Who plays a tape need not have what it was recorded with.
+            let granted = options.config.grants.secrets.iter_mut();
+            for (name, source) in granted.filter(|(_, source)| secret::read(source).is_none()) {
+                *source = dirs.secret(name).map_err(OpenError::Directory)?;
+            }
+        }
         let wants = &info.manifest.wants;
         let (files, http) = (!wants.dirs.is_empty(), !wants.http.is_empty());
         let slow = trial_wall(&options) * 2;
-        let between = Between::new(files, http, options.tape.as_ref(), slow).map_err(OpenError::Tape)?;
+        let secrets: Vec<_> = wants.secrets.iter().map(|it| it.name.clone()).collect();
+        let secrets = secret::values(&secrets, &options.config.grants);
+        let redactor = secret::redactor(&secrets);
+        let listener = Arc::new(Listener::new(secrets));
+        let between = Between::new((files, http), options.tape.as_ref(), redactor, listener.clone(), slow)
+            .map_err(OpenError::Tape)?;
         let grants = grants(&dirs, &info, &options, Trust::Full).map_err(OpenError::Directory)?;
         *dirs.full.lock().unwrap_or_else(PoisonError::into_inner) = grants.dirs.clone();
         let limits = options.config.limits.clone();
@@ -115,9 +142,11 @@ impl Kit {
             faults: between.faults(),
             between,
             heard: Mutex::default(),
+            listener,
             made: Mutex::default(),
             plugin,
             dirs,
+            check: Mutex::default(),
             next: AtomicU32::new(0),
             sweep: Mutex::default(),
         })
@@ -133,12 +162,20 @@ impl Kit {
         self.load_file(&self.file, trust).await
     }
 
-    /// Whether the tape of the run is whole.
+    /// Whether the tape that is played has had all that the plugin asked for so far.
+    ///
+    /// # Errors
+    /// The first that it did not have.
+    pub(crate) fn follows_tape(&self) -> Result<(), TapeError> {
+        self.between.follows()
+    }
+
+    /// Whether the tape of the run is whole; and, where all of it should have been played, whether it was.
     ///
     /// # Errors
     /// What is missing on it, or what of it was not played.
-    pub(crate) fn finish(&self) -> Result<(), TapeError> {
-        self.between.finish()
+    pub(crate) fn finish(&self, all: bool) -> Result<(), TapeError> {
+        self.between.finish(all)
     }
 
     /// Load another version of the plugin, or the same.
@@ -178,9 +215,18 @@ impl Kit {
         dirs.iter().map(|it| it.host.clone()).filter(|it| it.starts_with(self.dirs.root.path())).collect()
     }
 
+    /// A check begins. Its names tell which one it is, and are counted anew, so that on a tape they are the same whatever
+    /// became of the checks before.
+    pub(crate) fn begin(&self, check: Id) {
+        *self.check.lock().unwrap_or_else(PoisonError::into_inner) = Some(check);
+        self.next.store(0, Ordering::Relaxed);
+    }
+
     /// A name that no instance has had.
     pub(crate) fn name(&self, what: &str) -> String {
-        format!("check-{}-{what}-{}", self.run, self.next.fetch_add(1, Ordering::Relaxed))
+        let check = *self.check.lock().unwrap_or_else(PoisonError::into_inner);
+        let check = check.map(|it| format!("{it}-").to_lowercase()).unwrap_or_default();
+        format!("check-{}-{check}{what}-{}", self.run, self.next.fetch_add(1, Ordering::Relaxed))
     }
 
     /// The sample as a spec, with the run's tag.
@@ -234,7 +280,16 @@ impl Kit {
     }
 
     pub(crate) async fn list(&self, tags: &Tags, with_properties: bool) -> Result<Listing, CallError> {
-        let answer = self.instance_or_stopped("list")?.list(tags, with_properties).await;
+        self.listed(self.instance_or_stopped("list")?.list(tags, with_properties).await)
+    }
+
+    /// The same, with so many instances on a page at most.
+    pub(crate) async fn list_paged(&self, tags: &Tags, with_properties: bool, most: u32) -> Result<Listing, CallError> {
+        self.listed(self.instance_or_stopped("list")?.list_paged(tags, with_properties, most).await)
+    }
+
+    /// Hear what a listing says.
+    fn listed(&self, answer: Result<Listing, CallError>) -> Result<Listing, CallError> {
         match &answer {
             Ok(listing) => {
                 for instance in &listing.instances {
@@ -290,7 +345,8 @@ impl Kit {
                 matches!(it.code, ErrorCode::Unavailable | ErrorCode::Aborted | ErrorCode::ResourceExhausted)
             });
             let Some(wait) = passes.map(|it| it.retry_after.unwrap_or_default().max(pause)) else { return Err(error) };
-            if begun.elapsed() + wait > PATIENCE {
+            // A tape that does not go on like this never will.
+            if begun.elapsed() + wait > PATIENCE || self.follows_tape().is_err() {
                 return Err(error);
             }
             tokio::time::sleep(wait).await;
@@ -374,9 +430,7 @@ fn grants(dirs: &Dirs, info: &PluginInfo, options: &Options, trust: Trust) -> st
     }
     for want in &wants.secrets {
         if !grants.secrets.contains_key(&want.name) {
-            let file = dirs.root.path().join(format!("secret-{}", dirs.count.fetch_add(1, Ordering::Relaxed)));
-            fs::write(&file, crate::secret::canary(&want.name))?;
-            grants.secrets.insert(want.name.clone(), SecretSource::File(file));
+            grants.secrets.insert(want.name.clone(), dirs.secret(&want.name)?);
         }
     }
     Ok(grants)
@@ -396,5 +450,5 @@ async fn load(
 ) -> Result<Plugin, LoadError> {
     let source = PluginSource::File(file.to_owned());
     let spec = PluginSpec { source, sha256: None, grants, limits };
-    between.load(runtime, "checked", file, &spec).await
+    between.load(runtime, NAME, file, &spec).await
 }

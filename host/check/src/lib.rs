@@ -37,12 +37,15 @@ mod waiver;
 mod wire;
 
 pub use catalog::{CATALOG, Check, Id, Level};
-pub use config::{Config, Invalid};
+pub use config::{Config, ConfigError, Invalid};
 pub use outcome::Failure;
 pub use report::{CheckReport, Counts, Outcome, Report, Subject};
 pub use run::{CannotRun, check};
 pub use waiver::{Waiver, Waivers};
 pub use wire::Tape;
+
+/// What a plugin is called while it is checked.
+pub const NAME: &str = "checked";
 
 /// What to check, and how.
 #[derive(Clone, Debug)]

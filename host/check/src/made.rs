@@ -77,7 +77,7 @@ impl Kit {
             tokio::time::sleep(Duration::from_millis(100) * (attempt + 1)).await;
         }
         // What the list still shows counts, whatever destroy said.
-        for (name, id) in self.listed().await {
+        for (name, id) in self.still_listed().await {
             failures.entry(name.clone()).or_insert_with(|| format!("{name} (id {id}): it is still listed"));
         }
         self.made().by_name.retain(|name, _| failures.contains_key(name));
@@ -86,7 +86,7 @@ impl Kit {
 
     /// The ids to destroy, by name: those that were answered, and those that the list shows under a name of this run.
     async fn find(&self) -> BTreeMap<String, BTreeSet<String>> {
-        let listed = self.listed().await;
+        let listed = self.still_listed().await;
         let mut known = self.made().by_name.clone();
         for (name, id) in listed {
             known.entry(name).or_default().insert(id);
@@ -94,7 +94,7 @@ impl Kit {
         known
     }
 
-    async fn listed(&self) -> Vec<(String, String)> {
+    async fn still_listed(&self) -> Vec<(String, String)> {
         let mut found = Vec::new();
         // By the run's tag, and where that does not show all, in all there is: a plugin may lose tags.
         for tags in [self.tags(&[]), Tags::new()] {

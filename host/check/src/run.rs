@@ -18,7 +18,7 @@ use crate::checks;
 use crate::kit::{Kit, OpenError};
 use crate::outcome::{Checked, Failure, Stop};
 use crate::report::{CheckReport, Outcome, Report, Subject};
-use crate::{Level, Options};
+use crate::{Level, NAME, Options};
 
 /// The order in which the loader looks at a file. What is before the check that it failed holds.
 const STAGES: &[Id] = &[Id::S1, Id::S4, Id::S2, Id::S5, Id::S3, Id::B1, Id::B3];
@@ -78,7 +78,7 @@ pub async fn check(
     // Without any grant, to learn what it is and what it wants.
     let source = PluginSource::File(file.to_owned());
     let spec = PluginSpec { source, sha256: None, grants: Grants::default(), limits: options.config.limits.clone() };
-    let plugin = match runtime.load_file("checked", file, &spec).await {
+    let plugin = match runtime.load_file(NAME, file, &spec).await {
         Ok(plugin) => plugin,
         Err(error) => return refused(error, file, options, seen, begun),
     };
@@ -103,6 +103,7 @@ pub async fn check(
         let outcome = match blocked(check, &reports) {
             by if !by.is_empty() => Outcome::Blocked { by },
             _ => {
+                kit.begin(check.id);
                 let run = AssertUnwindSafe(checks::run(&kit, check.id)).catch_unwind();
                 let ended = tokio::select! {
                     biased;
@@ -115,7 +116,10 @@ pub async fn check(
                     let leftovers = left.unwrap_or_else(|_| vec![format!("what begins with check-{}-", kit.run)]);
                     return Err(CannotRun::Stopped { leftovers });
                 };
+                // What follows from another answer than the recorded one says nothing about the plugin.
+                kit.follows_tape().map_err(CannotRun::Tape)?;
                 leftovers.extend(kit.clean_up().await);
+                kit.follows_tape().map_err(CannotRun::Tape)?;
                 let report = CheckReport::new(check, outcome(check.id, ended, &kit.options), took);
                 seen(&report);
                 reports.push(report);
@@ -126,7 +130,9 @@ pub async fn check(
         seen(&report);
         reports.push(report);
     }
-    kit.finish().map_err(CannotRun::Tape)?;
+    // A check that failed has not asked for all that it would have, and says more than that.
+    let all = !reports.iter().any(|it| matches!(it.outcome, Outcome::Failed(_)));
+    kit.finish(all).map_err(CannotRun::Tape)?;
     let subject = Subject {
         name: kit.info.description.name.clone(),
         version: kit.info.description.version.clone(),

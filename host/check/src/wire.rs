@@ -1,5 +1,6 @@
 //! How the kit gets between a plugin and its files and requests.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use bytes::Bytes;
 use homeostat_core::spec::PluginSpec;
 use homeostat_egress::EgressError;
 use homeostat_egress::wire::{FailExchange, How, Match, Recorder, Redactor, Replayer, TapeError, Verdict, Wire};
-use homeostat_runtime::{FaultAt, FileError, FileVerdict, LoadError, Plugin, Runtime, Wires};
+use homeostat_runtime::{FaultAt, FileError, FileVerdict, LoadError, LogWire, Plugin, Runtime, Wires};
 use http::{Request, Response, StatusCode};
 
 use crate::fault::{Effect, Faults, Way};
@@ -23,8 +24,8 @@ pub enum Tape {
 }
 
 /// What is between the plugin and the outside.
-#[derive(Default)]
 pub(crate) struct Between {
+    log: Arc<dyn LogWire>,
     files: Option<Arc<FileFaults>>,
     http: Option<Arc<HttpFaults>>,
     recorder: Option<Arc<Recorder>>,
@@ -32,21 +33,28 @@ pub(crate) struct Between {
 }
 
 impl Between {
-    /// Get between a plugin and what it wants.
+    /// Get between a plugin and what it wants. The redactor takes secrets out of a tape, also to find what is asked for on
+    /// one that is played.
     ///
     /// # Errors
     /// A tape that cannot be written or read.
-    pub(crate) fn new(files: bool, http: bool, tape: Option<&Tape>, slow: Duration) -> Result<Self, TapeError> {
-        let mut between = Self::default();
+    pub(crate) fn new(
+        (files, http): (bool, bool),
+        tape: Option<&Tape>,
+        redactor: Redactor,
+        log: Arc<dyn LogWire>,
+        slow: Duration,
+    ) -> Result<Self, TapeError> {
+        let mut between = Self { log, files: None, http: None, recorder: None, replayer: None };
         let mut over: Option<Arc<dyn Wire>> = None;
         match tape {
             Some(Tape::Record(path)) => {
-                let recorder = Arc::new(Recorder::create(path, Redactor::default())?);
+                let recorder = Arc::new(Recorder::create(path, redactor)?);
                 over = Some(recorder.clone());
                 between.recorder = Some(recorder);
             }
             Some(Tape::Replay(path)) => {
-                let replayer = Arc::new(Replayer::open(path, Match::Anywhere, Redactor::default())?);
+                let replayer = Arc::new(Replayer::open(path, Match::Anywhere, redactor)?);
                 over = Some(replayer.clone());
                 between.replayer = Some(replayer);
             }
@@ -76,17 +84,29 @@ impl Between {
         file: &Path,
         spec: &PluginSpec,
     ) -> Result<Plugin, LoadError> {
-        let wires =
-            Wires { files: self.files.as_ref().map(|it| it.0.clone() as _), http: self.http.clone().map(|it| it as _) };
+        let http = self.http.clone().map(|faults| Load { faults, carried: Mutex::default() });
+        let wires = Wires {
+            files: self.files.as_ref().map(|it| it.0.clone() as _),
+            http: http.map(|it| Arc::new(it) as _),
+            log: Some(self.log.clone()),
+        };
         runtime.load_wired(name, file, spec, wires).await
     }
 
-    /// The end of the run: whether the tape is whole.
-    pub(crate) fn finish(&self) -> Result<(), TapeError> {
+    /// Whether the plugin asked for nothing so far that the tape does not have.
+    pub(crate) fn follows(&self) -> Result<(), TapeError> {
+        self.replayer.as_ref().map_or(Ok(()), |it| it.follows())
+    }
+
+    /// The end of the run: whether the tape is whole, and where `all` of it should have been played, whether it was.
+    pub(crate) fn finish(&self, all: bool) -> Result<(), TapeError> {
         if let Some(recorder) = &self.recorder {
             recorder.finish()?;
         }
-        self.replayer.as_ref().map_or(Ok(()), |it| it.finish())
+        match &self.replayer {
+            Some(replayer) if all => replayer.finish(),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -135,7 +155,7 @@ impl Faults for FileFaults {
     }
 }
 
-/// HTTP exchanges.
+/// HTTP exchanges, of all loads of the plugin.
 struct HttpFaults {
     /// What carries them beneath: a tape, or the network.
     over: Option<Arc<dyn Wire>>,
@@ -145,15 +165,40 @@ struct HttpFaults {
 }
 
 struct Armed {
-    wire: Arc<FailExchange>,
+    wire: FailExchange,
     k: u64,
+    effect: Effect,
     hit: Option<String>,
+    /// How many exchanges there were in the run. Each load counts its own, and a tape needs one order.
+    all: u64,
 }
 
 impl HttpFaults {
     fn new(over: Option<Arc<dyn Wire>>, slow: Duration) -> Self {
-        let state = Mutex::new(Armed { wire: Arc::new(passing(over.as_ref())), k: 0, hit: None });
+        let wire = passing(over.as_ref());
+        let state = Mutex::new(Armed { wire, k: 0, effect: Effect::Refused, hit: None, all: 0 });
         Self { over, slow, state }
+    }
+
+    /// What becomes of an exchange, and its number in the run where whatever is beneath carries it.
+    fn decide(&self, request: &Request<Bytes>) -> (Verdict, Option<u64>) {
+        let mut state = self.state();
+        state.all += 1;
+        let number = state.all;
+        let verdict = state.wire.decide(number, request);
+        let is_struck = state.k > 0 && state.wire.seen() == state.k && state.hit.is_none();
+        if is_struck {
+            state.hit = Some(format!("HTTP exchange {}, {} {}", state.k, request.method(), request.uri()));
+        }
+        // One that is refused never got there, and has no place on a tape.
+        let is_carried = !(is_struck && state.effect == Effect::Refused);
+        (verdict, is_carried.then_some(number))
+    }
+
+    fn ended(&self, number: u64, request: &Request<Bytes>, answer: Result<&Response<Bytes>, &EgressError>) {
+        if let Some(over) = &self.over {
+            over.ended(number, request, answer);
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, Armed> {
@@ -184,19 +229,33 @@ fn passing(over: Option<&Arc<dyn Wire>>) -> FailExchange {
     fails(0, How::Refused, over)
 }
 
-impl Wire for HttpFaults {
+/// The exchanges of one load.
+struct Load {
+    faults: Arc<HttpFaults>,
+    /// Those that are under way, by their number here, with that in the run.
+    carried: Mutex<HashMap<u64, u64>>,
+}
+
+impl Load {
+    fn carried(&self) -> MutexGuard<'_, HashMap<u64, u64>> {
+        self.carried.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Wire for Load {
     fn decide(&self, number: u64, request: &Request<Bytes>) -> Verdict {
-        let mut state = self.state();
-        let verdict = state.wire.decide(number, request);
-        if state.k > 0 && state.wire.seen() == state.k && state.hit.is_none() {
-            state.hit = Some(format!("HTTP exchange {}, {} {}", state.k, request.method(), request.uri()));
+        let (verdict, of_run) = self.faults.decide(request);
+        if let Some(of_run) = of_run {
+            self.carried().insert(number, of_run);
         }
         verdict
     }
 
     fn ended(&self, number: u64, request: &Request<Bytes>, answer: Result<&Response<Bytes>, &EgressError>) {
-        let wire = self.state().wire.clone();
-        wire.ended(number, request, answer);
+        let of_run = self.carried().remove(&number);
+        if let Some(of_run) = of_run {
+            self.faults.ended(of_run, request, answer);
+        }
     }
 }
 
@@ -216,12 +275,14 @@ impl Faults for HttpFaults {
     }
 
     fn arm(&self, k: u64, way: &Way) {
-        let wire = Arc::new(fails(k, self.how(way), self.over.as_ref()));
-        *self.state() = Armed { wire, k, hit: None };
+        let wire = fails(k, self.how(way), self.over.as_ref());
+        let mut state = self.state();
+        *state = Armed { wire, k, effect: way.effect, hit: None, all: state.all };
     }
 
     fn disarm(&self) {
-        *self.state() = Armed { wire: Arc::new(passing(self.over.as_ref())), k: 0, hit: None };
+        let mut state = self.state();
+        *state = Armed { wire: passing(self.over.as_ref()), k: 0, effect: Effect::Refused, hit: None, all: state.all };
     }
 
     fn seen(&self) -> u64 {
@@ -230,5 +291,45 @@ impl Faults for HttpFaults {
 
     fn hit(&self) -> Option<String> {
         self.state().hit.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use homeostat_egress::wire::{By, Then};
+
+    use super::*;
+
+    #[test]
+    fn a_tape_has_one_order_for_all_loads_and_nothing_that_never_got_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tape");
+        let recorder = Arc::new(Recorder::create(&path, Redactor::default()).unwrap());
+        let faults = Arc::new(HttpFaults::new(Some(recorder.clone()), Duration::from_secs(1)));
+        let load = || Load { faults: faults.clone(), carried: Mutex::default() };
+        let (first, second) = (load(), load());
+        let ask = |load: &Load, number: u64, path: &str| {
+            let request = Request::get(format!("http://a.b/{path}")).body(Bytes::new()).unwrap();
+            let verdict = load.decide(number, &request);
+            load.ended(number, &request, Ok(&Response::new(Bytes::new())));
+            verdict
+        };
+        ask(&first, 1, "one");
+        ask(&second, 1, "two");
+        let ways = faults.ways();
+        faults.arm(2, &ways[0]);
+        ask(&first, 2, "three");
+        assert!(matches!(ask(&second, 2, "four").by, By::Failure(_)));
+        assert_eq!(faults.hit().as_deref(), Some("HTTP exchange 2, GET http://a.b/four"));
+        ask(&second, 3, "four");
+        faults.arm(1, &ways[4]);
+        assert_eq!(ask(&first, 3, "five").then, Then::Lose);
+        faults.disarm();
+        assert_eq!(recorder.finish().unwrap(), 5);
+        let tape = std::fs::read_to_string(path).unwrap();
+        let lines: Vec<serde_json::Value> = tape.lines().map(|it| serde_json::from_str(it).unwrap()).collect();
+        let urls: Vec<_> = lines.iter().map(|it| it["Url"].as_str().unwrap().rsplit('/').next().unwrap()).collect();
+        assert_eq!(urls, ["one", "two", "three", "four", "five"]);
+        assert!(lines.is_sorted_by_key(|it| it["Number"].as_u64()), "{tape}");
     }
 }

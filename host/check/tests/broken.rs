@@ -51,12 +51,15 @@ broken! {
     instance instance_cursor_loop "cursor-loop" I6;
     instance instance_page_duplicates "page-duplicates" I6;
     instance instance_page_loses_one "skips-page-ends" I6;
+    instance instance_page_too_large "ignores-limit" I6;
     instance instance_partial_list_as_complete "partial-complete" I7;
     instance instance_label_drops_others "label-drops" I8;
     instance instance_cuts_values "cuts-values" I8;
     instance instance_drifts "drifts" I9;
     instance instance_racy "racy" I10;
     instance instance_leaks_secret "leaks-secret" I11;
+    instance instance_logs_secret "logs-secret" I11;
+    instance instance_prints_secret "prints-secret" I11;
     instance instance_says_stopped "replans" I12;
     instance instance_gives_up "tombstone" C1;
     instance instance_keeps_its_lock "keeps-lock" C2;

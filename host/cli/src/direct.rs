@@ -119,43 +119,73 @@ impl Callee {
 /// What is wrong with the file or the grants.
 pub(crate) async fn load_file(globals: &Globals, path: &Path, grants: Grants) -> Result<Plugin> {
     let name = path.file_stem().map_or_else(|| "plugin".into(), |it| it.to_string_lossy().into_owned());
-    // The name and the path are not bound to what a registered plugin's would be.
-    let stand_in = PluginSource::File("/plugin.wasm".into());
-    let spec = PluginSpec { source: stand_in, sha256: None, grants, limits: Limits::default() };
-    let spec = check_plugin("plugin", spec).map_err(|faults| {
-        let said = faults.iter().map(|it| match &it.help {
-            Some(help) => format!("{} ({help})", it.message),
-            None => it.message.clone(),
-        });
-        Usage(said.collect::<Vec<_>>().join("; "))
-    })?;
+    let spec = checked(grants, Limits::default())?;
     let spec = PluginSpec { source: PluginSource::File(absolute(path)?), ..spec };
     load(globals, &name, &spec).await
 }
 
+/// Grants and limits that were put together from options, checked as those of a document are; for a file that is yet to be
+/// named.
+///
+/// # Errors
+/// All that is wrong with them.
+pub(crate) fn checked(grants: Grants, limits: Limits) -> Result<PluginSpec> {
+    // The name and the path are not bound to what a registered plugin's would be.
+    let stand_in = PluginSource::File("/plugin.wasm".into());
+    let spec = PluginSpec { source: stand_in, sha256: None, grants, limits };
+    check_plugin("plugin", spec).map_err(|faults| {
+        let said = faults.iter().map(|it| match &it.help {
+            Some(help) => format!("{} ({help})", it.message),
+            None => it.message.clone(),
+        });
+        Usage(said.collect::<Vec<_>>().join("; ")).into()
+    })
+}
+
 async fn load(globals: &Globals, name: &str, spec: &PluginSpec) -> Result<Plugin> {
+    // Programs outlive this command, and are found again by the next one.
+    let processes = globals.state_dir().ok().filter(|_| !spec.grants.exec.is_empty()).map(|dir| dir.join("exec"));
+    Ok(runtime(globals, processes)?.load(name, spec).await?)
+}
+
+/// What plugins run in where there is no host: with a directory in which the programs that they start are kept track of, if
+/// they may start any.
+///
+/// # Errors
+/// Where a directory cannot be used, or the system gives no threads.
+pub(crate) fn runtime(globals: &Globals, processes: Option<PathBuf>) -> Result<Runtime> {
     // Whoever calls a plugin by hand may try a draft; the runtime's warning says that it is one.
-    let runtime = Runtime::new(RuntimeConfig { drafts: true, ..RuntimeConfig::new(cache_dir(globals)) })?;
-    Ok(runtime.load(name, spec).await?)
+    let config = RuntimeConfig { drafts: true, processes, ..RuntimeConfig::new(cache_dir(globals)) };
+    Ok(Runtime::new(config)?)
+}
+
+/// Whom to trust where this command itself fetches or pushes plugins.
+#[derive(Args)]
+pub(crate) struct Trusted {
+    /// Certificates (PEM) to trust besides the system's where plugins are fetched from URLs and registries, or pushed there
+    #[arg(long, value_name = "FILE")]
+    roots: Option<PathBuf>,
 }
 
 /// Where plugins are fetched from by this command itself.
 ///
 /// # Errors
-/// Where their files cannot be kept.
-pub(crate) fn sources(globals: &Globals) -> Result<Sources> {
+/// Where their files cannot be kept, or the certificates cannot be read.
+pub(crate) fn sources(globals: &Globals, trusted: &Trusted) -> Result<Sources> {
     let cache = cache_dir(globals);
-    Ok(Sources::new(&cache.with_file_name("plugins-by-hand"), &homeostat_source::Config::default())?)
+    let roots = trusted.roots.as_deref().map(absolute).transpose()?;
+    let config = homeostat_source::Config { roots, ..homeostat_source::Config::default() };
+    Ok(Sources::new(&cache.with_file_name("plugins-by-hand"), &config)?)
 }
 
 /// Fetch a plugin to look at, from a URL or a registry.
 ///
 /// # Errors
 /// Where it cannot be had.
-pub(crate) async fn fetch(globals: &Globals, source: &str) -> Result<PathBuf> {
+pub(crate) async fn fetch(globals: &Globals, trusted: &Trusted, source: &str) -> Result<PathBuf> {
     let source: PluginSource = source.parse().map_err(Usage)?;
     let wanted = Wanted { pin: None, locked: None, lookup: Lookup::Anew, advice: "look at another one" };
-    Ok(sources(globals)?.fetch(&source, &wanted).await?.path)
+    Ok(sources(globals, trusted)?.fetch(&source, &wanted).await?.path)
 }
 
 /// The host's code cache where this user may use it, or else one of the user's own.

@@ -159,18 +159,23 @@ impl Sweep<'_> {
     }
 }
 
-/// Looks through all that the plugin has said in this run, and all that it stored in directories of the kit's own.
+/// Looks through all that the plugin has said in this run, all that it wrote to its log or to standard error and output,
+/// and all that it stored in directories of the kit's own.
 pub(super) async fn secrets(kit: &Kit) -> Checked {
-    let wanted: Vec<_> = kit.info.manifest.wants.secrets.iter().map(|it| it.name.clone()).collect();
-    let values = crate::secret::values(&wanted, &kit.options.config.grants);
+    let values = kit.listener.values();
     if values.is_empty() {
         return skip("it wants no secret");
     }
     // A run of this check alone has heard nothing yet.
     say_something(kit).await?;
     let heard = kit.heard.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-    for (name, value) in &values {
+    for (name, value) in values {
         let expected = format!("the secret {name:?} appears nowhere");
+        if let Some(told) = kit.listener.found().into_iter().find(|it| it.secret == *name) {
+            let actual = format!("it is written to {}: {}", told.from, hidden(&told.text, value));
+            let hint = "the host hides it from the operator as long as it is written like this: do not write it at all";
+            return Err(Failure::new(expected, actual).with_hint(hint).into());
+        }
         for (place, text) in &heard {
             if text.contains(value.as_str()) {
                 return fail(expected, format!("it is in {place}: {}", hidden(text, value)));
@@ -185,7 +190,7 @@ pub(super) async fn secrets(kit: &Kit) -> Checked {
     if let Some((place, text)) = heard.iter().find(|(_, text)| REDACTED.iter().any(|it| text.contains(it))) {
         return fail("no secret is said, not even to be taken out by the host", format!("in {place}: {text}"));
     }
-    Ok(format!("{} secrets, {} texts", values.len(), heard.len()))
+    Ok(format!("{} secrets, {} texts, {} lines of log", values.len(), heard.len(), kit.listener.lines()))
 }
 
 /// Make the plugin use what it has: a life of an instance, or the calls of a flavor.

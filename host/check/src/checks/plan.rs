@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use fastrand::Rng;
 use homeostat_core::execute::Outcome;
 use homeostat_core::ledger::Ledger;
 use homeostat_core::machine::{Machine, Setting};
@@ -14,6 +15,7 @@ use homeostat_core::tags;
 use homeostat_core::time::Timestamp;
 use serde_json::Value;
 
+use crate::NAME;
 use crate::kit::Kit;
 use crate::outcome::{Checked, Expect, Stop, fail};
 
@@ -33,7 +35,7 @@ pub(super) async fn is_empty(kit: &Kit) -> Checked {
         id: group.clone(),
         properties: GroupProperties {
             allocation: Allocation::Size(SIZE),
-            instance: used("checked", kit.samples.sample().clone()),
+            instance: used(NAME, kit.samples.sample().clone()),
             flavor: used("none", Value::Null),
             updating: Default::default(),
             healing: Default::default(),
@@ -41,9 +43,11 @@ pub(super) async fn is_empty(kit: &Kit) -> Checked {
         },
     };
     let setting = Setting { parallel: SIZE as usize, host: None, list_lag: kit.options.config.limits.list_lag };
+    // The names that it draws are the same in each run with a tape.
+    let mut draw = Rng::with_seed(kit.run.bytes().fold(0, |seed, it| seed.wrapping_mul(31).wrapping_add(it.into())));
     let record = Arc::new(GroupRecord::new(spec, now()));
     let mut machine = Machine::new(record, Ledger::default(), setting, false, now());
-    look(kit, &mut machine, &group).await?;
+    look(kit, &mut machine, &group, &mut draw).await?;
     let mut made = 0;
     while let Some(step) = machine.start(now()) {
         let Action::Provision(it) = &step.action else {
@@ -53,7 +57,7 @@ pub(super) async fn is_empty(kit: &Kit) -> Checked {
         let tags = it.tags.iter().map(|(key, value)| (key.clone(), value.clone())).chain(kit.tags(&[])).collect();
         let spec = InstanceSpec { tags, ..kit.spec() };
         kit.provision(&it.name, &spec).await.expect_call("the group's instances are made")?;
-        machine.finish(&step, &Outcome::Done, now(), fastrand::u64(..));
+        machine.finish(&step, &Outcome::Done, now(), draw.u64(..));
         made += 1;
     }
     if made != SIZE {
@@ -62,7 +66,7 @@ pub(super) async fn is_empty(kit: &Kit) -> Checked {
     tokio::time::sleep(kit.options.config.limits.list_lag).await;
     let looks = kit.repeat().clamp(2, 5);
     for _ in 0..looks {
-        look(kit, &mut machine, &group).await?;
+        look(kit, &mut machine, &group, &mut draw).await?;
         let steps: Vec<_> =
             machine.executor().queued().map(|it| format!("{} ({})", verb(&it.action), it.why)).collect();
         if !steps.is_empty() {
@@ -79,7 +83,7 @@ fn verb(action: &Action) -> String {
 }
 
 /// List the group, judge all that runs as healthy, and plan.
-async fn look(kit: &Kit, machine: &mut Machine, group: &str) -> Result<(), Stop> {
+async fn look(kit: &Kit, machine: &mut Machine, group: &str, draw: &mut Rng) -> Result<(), Stop> {
     let started = now();
     let listing = kit.list(&tags::of_group(group), false).await.expect_call("the group's instances are listed")?;
     let healthy = HealthReport { status: Health::Healthy, message: String::new() };
@@ -91,7 +95,7 @@ async fn look(kit: &Kit, machine: &mut Machine, group: &str) -> Result<(), Stop>
         findings: listing.findings,
         ranking: None,
     };
-    machine.observed(observation, now(), fastrand::u64(..));
-    machine.judged(&reports, started, now(), fastrand::u64(..));
+    machine.observed(observation, now(), draw.u64(..));
+    machine.judged(&reports, started, now(), draw.u64(..));
     Ok(())
 }

@@ -2,19 +2,27 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use homeostat_check::{CannotRun, CheckReport, Config, Id, Level, Options, Tape, Waivers};
-use homeostat_core::grant::{Grants, SecretSource};
-use homeostat_runtime::{Runtime, RuntimeConfig};
+use homeostat_check::{CannotRun, CheckReport, Config, ConfigError, Id, Level, Options, Tape, Waivers};
+use homeostat_core::document::Source;
+use homeostat_core::grant::{Grants, HttpGrant};
+use homeostat_core::outcome::chain;
+use homeostat_process::{Processes, Supervisor};
+use tempfile::TempDir;
 
-use super::GrantArgs;
+use super::{GrantArgs, LimitArgs};
 use crate::args::{Globals, absolute};
 use crate::direct;
 use crate::failure::{Refused, Usage};
-use crate::out;
+use crate::render::diagnostic;
 use crate::signals::Signals;
+use crate::{input, out};
+
+/// How long programs that the plugin left running may take to end.
+const FAREWELL: Duration = Duration::from_secs(20);
 
 /// The run's id where a tape is written or played: names have to be the same each time.
 const ON_TAPE: &str = "tape";
@@ -47,6 +55,8 @@ pub(crate) struct Check {
     #[arg(long, value_name = "FILE")]
     waive: Option<PathBuf>,
     /// A JSON file of samples, grants and limits: {"Valid": [...], "Invalid": [{"Properties": ..., "Path": "/x"}], ...}
+    ///
+    /// Paths in it begin at its folder. What options grant and limit counts more than what it does.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Write all HTTP exchanges down in this file
@@ -60,6 +70,8 @@ pub(crate) struct Check {
     format: Format,
     #[command(flatten)]
     grants: GrantArgs,
+    #[command(flatten)]
+    limits: LimitArgs,
 }
 
 /// How a report is printed.
@@ -73,6 +85,36 @@ enum Format {
     Junit,
 }
 
+/// Where the programs that the plugin starts are kept track of.
+struct Programs(TempDir);
+
+impl Programs {
+    fn new() -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("homeostat-check-").tempdir();
+        Ok(Self(dir.context("there is no directory for what the plugin starts")?))
+    }
+
+    /// End what the plugin has left running: the checks have told of it.
+    fn end(&self) {
+        let ended = Processes::open(self.0.path(), Supervisor::default()).and_then(|processes| {
+            let left = || processes.list(homeostat_check::NAME, None, usize::MAX);
+            for process in left()? {
+                processes.stop(homeostat_check::NAME, &process.key)?;
+            }
+            let begun = Instant::now();
+            while !left()?.is_empty() && begun.elapsed() < FAREWELL {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Ok(left()?.len())
+        });
+        match ended {
+            Ok(0) => {}
+            Ok(left) => out::note(&format!("{left} programs that the plugin started do not end")),
+            Err(error) => out::note(&format!("programs that the plugin started may run on: {}", chain(&error))),
+        }
+    }
+}
+
 impl Check {
     pub(super) async fn run(self, globals: &Globals) -> Result<()> {
         let file = absolute(&self.file)?;
@@ -80,7 +122,8 @@ impl Check {
         let name = self.file.display().to_string();
         let options = self.options()?;
         let command = options.command.clone();
-        let runtime = Runtime::new(RuntimeConfig { drafts: true, ..RuntimeConfig::new(direct::cache_dir(globals)) })?;
+        let programs = Programs::new()?;
+        let runtime = direct::runtime(globals, Some(programs.0.path().to_owned()))?;
         let mut signals = Signals::take()?;
         let seen = move |check: &CheckReport| {
             if format == Format::Human {
@@ -93,7 +136,9 @@ impl Check {
             signals.next().await;
             out::note("stopping: what was made is being destroyed");
         };
-        let report = homeostat_check::check(&runtime, &file, options, &seen, stop).await.map_err(cannot_run)?;
+        let report = homeostat_check::check(&runtime, &file, options, &seen, stop).await;
+        programs.end();
+        let report = report.map_err(cannot_run)?;
         match format {
             Format::Human => out::print(&report.closing())?,
             Format::Json => out::json(&report)?,
@@ -106,12 +151,14 @@ impl Check {
     }
 
     fn options(self) -> Result<Options> {
+        let more = self.grants.grants().map_err(Usage)?;
         let mut config = match &self.config {
-            Some(path) => read_config(path)?,
+            Some(path) => read_config(path, &more)?,
             None => Config::default(),
         };
-        let more = self.grants.grants().map_err(Usage)?;
         merge(&mut config.grants, more);
+        let spec = direct::checked(config.grants, self.limits.over(config.limits))?;
+        (config.grants, config.limits) = (spec.grants, spec.limits);
         let waivers = match &self.waive {
             Some(path) => Waivers::read(&text(path)?).map_err(|error| Usage(format!("{}: {error}", path.display())))?,
             None => Waivers::default(),
@@ -143,24 +190,30 @@ fn text(path: &Path) -> Result<String> {
     fs::read_to_string(path).map_err(|error| Usage(format!("{} cannot be read: {error}", path.display())).into())
 }
 
-/// Read a configuration; its paths are relative to where it is.
-fn read_config(path: &Path) -> Result<Config> {
-    let mut config = Config::read(&text(path)?).map_err(|error| Usage(format!("{}: {error}", path.display())))?;
-    let folder = absolute(path)?.parent().map(Path::to_owned).unwrap_or_default();
-    config.grants.dirs.iter_mut().for_each(|it| it.host = folder.join(&it.host));
-    for source in config.grants.secrets.values_mut() {
-        if let SecretSource::File(file) = source {
-            *file = folder.join(&*file);
+/// Read a configuration. What is granted by options as well is for it to use.
+fn read_config(path: &Path, more: &Grants) -> Result<Config> {
+    let input::Spec { name, base_dir, text } = input::spec(path).map_err(|error| Usage(format!("{error:#}")))?;
+    let secrets: Vec<&str> = more.secrets.keys().map(String::as_str).collect();
+    let source = Source { name: &name, text: &text, base_dir: &base_dir };
+    Config::read(&source, &secrets).map_err(|error| {
+        if let ConfigError::Permissions(faults) = &error {
+            for fault in faults {
+                out::note(&format!("{}\n\n", diagnostic::render(fault, console::colors_enabled_stderr())));
+            }
         }
-    }
-    config.previous = config.previous.map(|it| folder.join(it));
-    Ok(config)
+        Usage(format!("{name}: {error}")).into()
+    })
 }
 
 /// What the options grant is added to what the file grants; for the same name the option counts.
 fn merge(grants: &mut Grants, more: Grants) {
     let Grants { http, dirs, secrets, config, exec } = more;
-    grants.http.extend(http);
+    // Of two that fit a request, the first counts.
+    let same = |it: &HttpGrant, other: &HttpGrant| {
+        (&it.url, &it.methods, &it.paths) == (&other.url, &other.methods, &other.paths)
+    };
+    grants.http.retain(|it| http.iter().all(|other| !same(it, other)));
+    grants.http.splice(..0, http);
     grants.dirs.retain(|it| dirs.iter().all(|other| other.guest != it.guest));
     grants.dirs.extend(dirs);
     grants.secrets.extend(secrets);
@@ -205,11 +258,21 @@ mod tests {
 
     #[test]
     fn an_option_counts_more_than_the_file() {
-        let read = |text: &str| Config::read(text).expect("is right").grants;
-        let mut grants =
-            read(r#"{"Grants": {"Dirs": [{"Host": "/a", "Guest": "/d"}, {"Host": "/b", "Guest": "/e"}]}}"#);
-        merge(&mut grants, read(r#"{"Grants": {"Dirs": [{"Host": "/c", "Guest": "/d", "Mode": "rw"}]}}"#));
+        let read = |text: &str| {
+            let source = Source { name: "check.json", text, base_dir: Path::new("/") };
+            Config::read(&source, &[]).expect("is right").grants
+        };
+        let mut grants = read(
+            r#"{"Grants": {"Dirs": [{"Host": "/a", "Guest": "/d"}, {"Host": "/b", "Guest": "/e"}],
+            "Http": [{"Url": "http://a.b", "Via": "127.0.0.1:1"}, {"Url": "http://c.d"}]}}"#,
+        );
+        let more = r#"{"Grants": {"Dirs": [{"Host": "/c", "Guest": "/d", "Mode": "rw"}],
+            "Http": [{"Url": "http://a.b", "Via": "127.0.0.1:2"}]}}"#;
+        merge(&mut grants, read(more));
         let hosts: Vec<_> = grants.dirs.iter().map(|it| it.host.display().to_string()).collect();
         assert_eq!(hosts, ["/b", "/c"]);
+        let routes: Vec<_> = grants.http.iter().map(|it| it.via.as_ref().map(ToString::to_string)).collect();
+        assert_eq!(routes, [Some("127.0.0.1:2".to_owned()), None]);
+        assert!(direct::checked(grants, Default::default()).is_ok());
     }
 }

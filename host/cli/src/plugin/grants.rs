@@ -165,18 +165,22 @@ pub(super) struct LimitArgs {
 
 impl LimitArgs {
     pub(super) fn limits(self) -> Limits {
-        let default = Limits::default();
-        // Where one of the two is given, the default of the other makes room for it, as in a document.
-        let cpu = self.cpu.unwrap_or_else(|| default.cpu.min(self.wall.unwrap_or(default.wall)));
-        let wall = self.wall.unwrap_or_else(|| default.wall.max(cpu));
+        self.over(Limits::default())
+    }
+
+    /// These limits, with what is given here in their place.
+    pub(super) fn over(self, limits: Limits) -> Limits {
+        // Where one of the two is given, the other makes room for it, as the default does in a document.
+        let cpu = self.cpu.unwrap_or_else(|| limits.cpu.min(self.wall.unwrap_or(limits.wall)));
+        let wall = self.wall.unwrap_or_else(|| limits.wall.max(cpu));
         Limits {
-            memory: self.memory.unwrap_or(default.memory),
+            memory: self.memory.unwrap_or(limits.memory),
             cpu,
             wall,
-            calls: self.calls.unwrap_or(default.calls),
-            requests: self.requests.unwrap_or(default.requests),
-            answer: self.answer.unwrap_or(default.answer),
-            list_lag: self.list_lag.unwrap_or(default.list_lag),
+            calls: self.calls.unwrap_or(limits.calls),
+            requests: self.requests.unwrap_or(limits.requests),
+            answer: self.answer.unwrap_or(limits.answer),
+            list_lag: self.list_lag.unwrap_or(limits.list_lag),
         }
     }
 }

@@ -10,7 +10,7 @@ use homeostat_source::{Lookup, Wanted};
 use serde_json::json;
 
 use crate::args::Globals;
-use crate::direct;
+use crate::direct::{self, Trusted};
 use crate::failure::Faults;
 use crate::input;
 use crate::out;
@@ -24,6 +24,7 @@ use crate::out;
 #[command(after_long_help = "\
 Examples:
   homeostat plugin lock stack.json
+  homeostat plugin lock stack.json --roots ca.pem
   homeostat plugin lock stack.json --update     # ask anew what tags and URLs mean, and take changed files")]
 pub(crate) struct Lock {
     /// The stack
@@ -32,13 +33,15 @@ pub(crate) struct Lock {
     /// Ask anew what tags and URLs mean, and take files that have changed
     #[arg(long)]
     update: bool,
+    #[command(flatten)]
+    trusted: Trusted,
 }
 
 impl Lock {
     pub(super) async fn run(self, globals: &Globals) -> Result<()> {
         let input::Spec { name: document, base_dir, text } = input::spec(&self.stack)?;
         let read = Document::read(&Source { name: &document, text: &text, base_dir: &base_dir }).map_err(Faults)?;
-        let sources = direct::sources(globals)?;
+        let sources = direct::sources(globals, &self.trusted)?;
         let known = DocumentLock::beside(&base_dir)?;
         // Only what the stack still names is written again.
         let mut lock = DocumentLock::empty(&base_dir);

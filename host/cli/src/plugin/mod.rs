@@ -16,7 +16,7 @@ use homeostat_server::view::{AddPlugin, PluginView};
 
 use crate::args::Globals;
 use crate::client::{Client, segment};
-use crate::direct::{self, Name};
+use crate::direct::{self, Name, Trusted};
 use crate::failure::Usage;
 use crate::out;
 use crate::render::plugin;
@@ -138,12 +138,14 @@ pub(crate) struct Inspect {
     /// The name of a registered plugin, the path of a .wasm file, an https:// URL, or an oci:// reference
     #[arg(value_name = "NAME|FILE|URL", value_parser = NonEmptyStringValueParser::new())]
     plugin: String,
+    #[command(flatten)]
+    trusted: Trusted,
 }
 
 impl Inspect {
     async fn run(self, globals: &Globals) -> Result<()> {
         let name = match PluginSource::is_remote(&self.plugin) {
-            true => Name::File(direct::fetch(globals, &self.plugin).await?),
+            true => Name::File(direct::fetch(globals, &self.trusted, &self.plugin).await?),
             false => Name::of(&self.plugin),
         };
         match name {

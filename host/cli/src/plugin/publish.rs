@@ -5,15 +5,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
+use homeostat_core::spec::MAX_PLUGIN_SIZE;
 use homeostat_source::Artifact;
 use serde_json::json;
 
 use crate::args::Globals;
-use crate::direct;
+use crate::direct::{self, Trusted};
 use crate::out;
-
-/// The largest file that is read, in bytes.
-const SIZE: u64 = 64 << 20;
 
 /// Write a manifest into a component, so that it travels with it
 ///
@@ -62,6 +60,8 @@ pub(crate) struct Push {
     /// Where to: oci://host/repository:tag
     #[arg(value_name = "oci://...")]
     reference: String,
+    #[command(flatten)]
+    trusted: Trusted,
 }
 
 impl Push {
@@ -82,7 +82,7 @@ impl Push {
             annotations: words.into_iter().map(annotation).collect(),
         };
         let file = read(&self.file)?;
-        let pushed = direct::sources(globals)?.push(&self.reference, file.into(), &artifact).await?;
+        let pushed = direct::sources(globals, &self.trusted)?.push(&self.reference, file.into(), &artifact).await?;
         match globals.json() {
             true => out::json(&json!({"Resolved": pushed.resolved, "Sha256": pushed.sha256})),
             false => out::print(&format!(
@@ -106,8 +106,8 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     if !metadata.is_file() {
         bail!("{} is no file", path.display());
     }
-    if metadata.len() > SIZE {
-        bail!("{} has {} bytes, and a plugin has {SIZE} at most", path.display(), metadata.len());
+    if metadata.len() > MAX_PLUGIN_SIZE {
+        bail!("{} has {} bytes, and a plugin has {MAX_PLUGIN_SIZE} at most", path.display(), metadata.len());
     }
     std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))
 }
