@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -97,7 +98,7 @@ impl Cache {
             }
         };
         let recorded = fs::read_to_string(&entry.digest).unwrap_or_default();
-        let component = if recorded.trim_end() == hex(&Sha256::digest(&code)) {
+        let component = if recorded.trim_end() == HEXLOWER.encode(&Sha256::digest(&code)) {
             self.deserialize(&code).map_err(|e| format!("{e:#}"))
         } else {
             Err("it is not as it was written".into())
@@ -132,7 +133,7 @@ impl Cache {
         let written = component.serialize().map_err(|e| io::Error::other(format!("{e:#}"))).and_then(|code| {
             make_room(dir, code.len() as u64);
             replace(&entry.code, &code)?;
-            replace(&entry.digest, format!("{}\n", hex(&Sha256::digest(&code))).as_bytes())
+            replace(&entry.digest, format!("{}\n", HEXLOWER.encode(&Sha256::digest(&code))).as_bytes())
         });
         if let Err(error) = written {
             tracing::warn!(dir = %dir.display(), %error, "cannot keep compiled code: the plugin is compiled again at the next start");
@@ -160,11 +161,6 @@ impl Entry {
             }
         }
     }
-}
-
-/// A digest as it is written.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 enum Unusable {

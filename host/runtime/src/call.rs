@@ -13,21 +13,22 @@ use homeostat_core::grant::Limits;
 use homeostat_core::outcome::PluginError;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, oneshot};
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use wasmtime::{Store, Trap};
 use wasmtime_wasi::I32Exit;
 
+use crate::Wires;
 use crate::abi::Linked;
 use crate::breaker::{Breaker, End, Open};
 use crate::cache::Compiled;
 use crate::cpu;
 use crate::error::{CallError, CallErrorKind};
-use crate::files::{CutOff, FileTap, FileWire};
+use crate::files::{CutOff, FileTap};
 use crate::grant::{Access, Authority};
 use crate::host::Host;
 use crate::output::Log;
 use crate::state::{Budget, CallState, Verdict};
+use crate::threads::{Credit, Owned};
 
 /// How long after the wall-clock limit the caller gives up by itself: the guest's thread may hang in the kernel.
 const GRACE: Duration = Duration::from_secs(2);
@@ -100,23 +101,31 @@ struct Counters {
 /// A future of a guest, borrowed from its store.
 pub(crate) type Guest<'a, R> = Pin<Box<dyn Future<Output = Result<R, Fault>> + Send + 'a>>;
 
+/// A component that can be instantiated.
+pub(crate) struct Code {
+    /// The SHA-256 of its file.
+    pub digest: Arc<str>,
+    pub linked: Linked,
+    /// Keeps the machine code findable for the next plugin of the same file.
+    pub compiled: Arc<Compiled>,
+}
+
 /// All that a call of one plugin needs.
 pub(crate) struct Sandbox {
     pub name: Arc<str>,
     pub linked: Linked,
-    /// What comes between the plugin and its files, where it was loaded with such a thing.
-    pub files: Option<Arc<dyn FileWire>>,
-    /// Whether it is checked rather than used: then it is called however often it crashes.
-    pub checked: bool,
+    /// What comes between the plugin and the world. Where anything does, it is checked rather than used, and called however
+    /// often it crashes.
+    wires: Wires,
     host: Arc<Host>,
     authority: Arc<Authority>,
     limits: Limits,
     turns: Semaphore,
     counters: Counters,
     breaker: Breaker,
+    credit: Arc<Credit>,
     digest: Arc<str>,
     log: Arc<Log>,
-    /// Keeps the machine code findable for the next plugin of the same file.
     _compiled: Arc<Compiled>,
 }
 
@@ -124,24 +133,26 @@ impl Sandbox {
     pub(crate) fn new(
         host: Arc<Host>,
         name: &str,
-        digest: &str,
-        linked: Linked,
+        code: Code,
         authority: Authority,
         limits: Limits,
-        compiled: Arc<Compiled>,
+        wires: Wires,
     ) -> Self {
         let name: Arc<str> = name.into();
+        let Code { digest, linked, compiled } = code;
+        authority.egress.interpose(wires.http.clone());
+        let log = Arc::new(Log::new(name.clone(), wires.log.clone()));
         Self {
             linked,
-            files: None,
-            checked: false,
+            wires,
             authority: Arc::new(authority),
             turns: Semaphore::new((limits.calls.max(1) as usize).min(Semaphore::MAX_PERMITS)),
             limits,
             counters: Counters::default(),
             breaker: Breaker::default(),
-            digest: digest.into(),
-            log: Arc::new(Log::new(name.clone())),
+            credit: Arc::new(Credit::new()),
+            digest,
+            log,
             name,
             host,
             _compiled: compiled,
@@ -173,7 +184,7 @@ impl Sandbox {
         R: Send + 'static,
         F: for<'a> FnOnce(&'a Linked, &'a mut Store<CallState>) -> Guest<'a, R> + Send + 'static,
     {
-        if !self.checked
+        if !self.wires.any()
             && let Err(open) = self.breaker.admit(function, Instant::now())
         {
             return Err(self.error(function, CallErrorKind::Degraded { retry_after: open.rest, reason: open.reason }));
@@ -233,7 +244,7 @@ impl Sandbox {
         let slot = self.host.slots().clone().acquire_owned().await;
         let (send, receive) = oneshot::channel();
         let sandbox = self.clone();
-        let mut task = Owned(self.host.guests().spawn(async move {
+        let mut task = Owned(self.host.threads().run(&self.credit, async move {
             let _slot = slot;
             let _busy = sandbox.host.ticker().busy();
             let mut store = match sandbox.store(cpu, access) {
@@ -275,7 +286,7 @@ impl Sandbox {
         let Limits { memory, answer, .. } = self.limits;
         let budget = Budget { memory, cpu };
         let mut state = CallState::new(self.authority.clone(), access, budget, self.log.clone())?;
-        state.files = self.files.clone().map(|wire| Arc::new(FileTap::new(wire)));
+        state.files = self.wires.files.clone().map(|wire| Arc::new(FileTap::new(wire)));
         Ok(state.into_store(self.host.engine(), answer))
     }
 
@@ -359,16 +370,6 @@ impl Drop for Judged<'_> {
         if !self.done {
             self.sandbox.breaker.ended(self.function, End::Dropped, Instant::now());
         }
-    }
-}
-
-/// A task that ends with its owner.
-struct Owned(JoinHandle<()>);
-
-impl Drop for Owned {
-    fn drop(&mut self) {
-        // After the answer only the store is left to take down, which an abort would not hasten.
-        self.0.abort();
     }
 }
 

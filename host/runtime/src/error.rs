@@ -297,6 +297,16 @@ fn shown(stderr: &str) -> String {
         .unwrap_or_default()
 }
 
+impl LoadErrorKind {
+    /// Whether the file that was wanted is not there, or another one is.
+    pub fn is_another_file(&self) -> bool {
+        matches!(
+            self,
+            Self::NoFile | Self::NotAFile(_) | Self::Unreadable(_) | Self::TooBig { .. } | Self::Digest { .. }
+        )
+    }
+}
+
 impl CallErrorKind {
     /// Whether the sandbox had to end the guest: it crashed, or reached a limit.
     pub fn is_trap(&self) -> bool {

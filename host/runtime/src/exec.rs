@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use homeostat_core::grant::DirGrant;
-use homeostat_core::outcome::{ErrorCode, PluginError};
+use homeostat_core::outcome::{ErrorCode, PluginError, chain};
 use homeostat_process::{Command, ExecError, Process, Processes, Resource, Retention, Signal};
 
-use crate::grant::{Access, chain};
+use crate::grant::Access;
 use crate::state::CallState;
 
 /// What a guest asks to have started.
@@ -33,14 +33,12 @@ impl CallState {
     /// The processes of this plugin, where it is granted any program.
     ///
     /// # Errors
-    /// `PermissionDenied` where it is not; `Unimplemented` where the host keeps no processes.
+    /// `PermissionDenied` where it is not, with a line for the operator; `Unimplemented` where the host keeps no processes.
     pub(crate) fn supervised(&self) -> Result<Supervised, PluginError> {
+        self.not_describing()?;
         let authority = &self.authority;
-        if self.access == Access::Nothing {
-            return Err(error(ErrorCode::PermissionDenied, "nothing is granted while the plugin describes itself"));
-        }
         if authority.effective().exec.is_empty() {
-            return Err(error(ErrorCode::PermissionDenied, "no program is granted to this plugin (Grants.Exec)"));
+            return Err(error(ErrorCode::PermissionDenied, authority.no_program()));
         }
         let processes = authority.processes().cloned();
         let none = || error(ErrorCode::Unimplemented, "this host starts no programs");
@@ -48,11 +46,13 @@ impl CallState {
         Ok(Supervised { processes: processes.ok_or_else(none)?, plugin, access: self.access })
     }
 
-    /// What is to be started, where that is granted.
+    /// What is to be started, where that is granted. To be asked before [`Self::supervised`], which knows less of what is
+    /// wanted, and so tells the operator less.
     ///
     /// # Errors
     /// `PermissionDenied`, with one line for the operator; `InvalidArgument`.
     pub(crate) fn command(&self, asked: Request) -> Result<Command, PluginError> {
+        self.not_describing()?;
         let Request { program, args, env, directory, limits, stop_timeout } = asked;
         let granted = self
             .authority
@@ -61,6 +61,15 @@ impl CallState {
         let directory = directory.map(|guest| self.directory(&guest)).transpose()?;
         let retention = Retention::default();
         Ok(Command { path: granted.path.clone(), program, args, env, directory, limits, stop_timeout, retention })
+    }
+
+    fn not_describing(&self) -> Result<(), PluginError> {
+        match self.access {
+            Access::Nothing => {
+                Err(error(ErrorCode::PermissionDenied, "nothing is granted while the plugin describes itself"))
+            }
+            Access::ReadOnly | Access::Granted => Ok(()),
+        }
     }
 
     /// The directory of the host that the guest calls so.

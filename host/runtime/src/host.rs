@@ -6,7 +6,6 @@ use std::thread;
 
 use homeostat_egress::HostSecrets;
 use homeostat_process::{Processes, Supervisor};
-use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{Semaphore, broadcast};
 use wasmtime::Engine;
 use wasmtime::component::Linker;
@@ -19,6 +18,7 @@ use crate::engine::{self, Built};
 use crate::error::RuntimeError;
 use crate::files;
 use crate::state::CallState;
+use crate::threads::Threads;
 use crate::ticker::Ticker;
 
 /// Troubles that are kept for one who does not keep up.
@@ -35,7 +35,7 @@ pub(crate) struct Host {
     processes: Option<Processes>,
     drafts: bool,
     troubles: broadcast::Sender<Trouble>,
-    guests: Guests,
+    threads: Threads,
 }
 
 impl Host {
@@ -53,15 +53,7 @@ impl Host {
             0 => thread::available_parallelism().map_or(2, usize::from).max(2),
             threads => threads,
         };
-        let guests = Builder::new_multi_thread()
-            .worker_threads(threads)
-            .thread_name("guest")
-            // Guests that compute come back to their own queue: look at new calls, and at timers, between any of them.
-            .global_queue_interval(1)
-            .event_interval(4)
-            .enable_all()
-            .build()
-            .map_err(RuntimeError::Threads)?;
+        let threads = Threads::start(threads).map_err(RuntimeError::Threads)?;
         let ticker = Ticker::start(engine.clone()).map_err(RuntimeError::Threads)?;
         let slots = Arc::new(Semaphore::new(engine::GUESTS as usize));
         let secrets = HostSecrets { store: config.secrets };
@@ -79,7 +71,7 @@ impl Host {
             processes,
             drafts: config.drafts,
             troubles,
-            guests: Guests(Some(guests)),
+            threads,
         })
     }
 
@@ -135,28 +127,8 @@ impl Host {
         &self.slots
     }
 
-    /// The guests' own threads. Blocking work of the runtime (files, the compiler) runs beside them.
-    pub(crate) fn guests(&self) -> &Handle {
-        self.guests.handle()
-    }
-}
-
-/// Owns the guests' threads. The last handle may be dropped anywhere, on one of these threads too.
-struct Guests(Option<Runtime>);
-
-impl Guests {
-    fn handle(&self) -> &Handle {
-        match &self.0 {
-            Some(runtime) => runtime.handle(),
-            None => unreachable!("taken in drop only"),
-        }
-    }
-}
-
-impl Drop for Guests {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
+    /// The guests' own threads. Blocking work of the runtime (files, the compiler) runs beside the slow ones.
+    pub(crate) fn threads(&self) -> &Threads {
+        &self.threads
     }
 }

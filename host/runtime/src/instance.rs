@@ -78,13 +78,15 @@ async fn list(
     tags: &Tags,
     names: &[String],
     with_properties: bool,
+    most: Option<u32>,
 ) -> Result<Listing, CallError> {
     // Who asks for more has what else there is left out here.
     let asked = if names.len() <= NAMES { names } else { &[] };
-    let mut pages = Pages::new();
+    let mut pages = Pages::new(most);
     let mut cursor = None;
+    let limit = most.unwrap_or(PAGE);
     loop {
-        let request = ListRequest { tags: tags.clone(), names: asked.to_vec(), with_properties, cursor, limit: PAGE };
+        let request = ListRequest { tags: tags.clone(), names: asked.to_vec(), with_properties, cursor, limit };
         let page = sandbox
             .call("list", access, |linked, store| {
                 Box::pin(async move { guest(linked, store).await?.list(store, request).await })
@@ -117,7 +119,7 @@ impl InstanceReader {
     /// # Errors
     /// As there.
     pub async fn list(&self, tags: &Tags, with_properties: bool) -> Result<Listing, CallError> {
-        list(&self.0, Access::ReadOnly, tags, &[], with_properties).await
+        list(&self.0, Access::ReadOnly, tags, &[], with_properties, None).await
     }
 
     /// As [`InstancePlugin::list_named`].
@@ -125,7 +127,7 @@ impl InstanceReader {
     /// # Errors
     /// As there.
     pub async fn list_named(&self, tags: &Tags, names: &[String], with_properties: bool) -> Result<Listing, CallError> {
-        list(&self.0, Access::ReadOnly, tags, names, with_properties).await
+        list(&self.0, Access::ReadOnly, tags, names, with_properties, None).await
     }
 }
 
@@ -206,7 +208,16 @@ impl InstancePlugin {
     /// The plugin's; `Nonsense` for an id or a cursor that comes twice, for pages without end, and for more than a
     /// million instances.
     pub async fn list(&self, tags: &Tags, with_properties: bool) -> Result<Listing, CallError> {
-        list(&self.0, Access::Granted, tags, &[], with_properties).await
+        list(&self.0, Access::Granted, tags, &[], with_properties, None).await
+    }
+
+    /// As [`InstancePlugin::list`], with so many instances on a page at most (1 or more), and strictly so: for checking
+    /// plugins. A host takes what it gets on a page.
+    ///
+    /// # Errors
+    /// As [`InstancePlugin::list`]; `Nonsense` for a page with more.
+    pub async fn list_paged(&self, tags: &Tags, with_properties: bool, most: u32) -> Result<Listing, CallError> {
+        list(&self.0, Access::Granted, tags, &[], with_properties, Some(most.max(1))).await
     }
 
     /// Of the instances that carry all of these tags, list those of these names; of no names, all. A plugin whose version of
@@ -215,7 +226,7 @@ impl InstancePlugin {
     /// # Errors
     /// As [`InstancePlugin::list`].
     pub async fn list_named(&self, tags: &Tags, names: &[String], with_properties: bool) -> Result<Listing, CallError> {
-        list(&self.0, Access::Granted, tags, names, with_properties).await
+        list(&self.0, Access::Granted, tags, names, with_properties, None).await
     }
 
     /// A guest that lives on between calls, on the caller's own thread. For benchmarks; see [`WarmInstance`].
@@ -236,6 +247,8 @@ fn weight(it: &Instance) -> usize {
 
 /// The pages of a listing, put together with suspicion.
 struct Pages {
+    /// The most instances on a page, where that is enforced.
+    most: Option<u32>,
     listing: Listing,
     ids: HashSet<String>,
     cursors: HashSet<String>,
@@ -245,8 +258,9 @@ struct Pages {
 }
 
 impl Pages {
-    fn new() -> Self {
+    fn new(most: Option<u32>) -> Self {
         Self {
+            most,
             listing: Listing { complete: true, ..Listing::default() },
             ids: HashSet::new(),
             cursors: HashSet::new(),
@@ -259,6 +273,9 @@ impl Pages {
     /// Add a page; answers with the cursor of the next.
     fn add(&mut self, page: Page) -> Result<Option<String>, String> {
         let Page { instances, next, complete, findings } = page;
+        if let Some(most) = self.most.filter(|most| instances.len() > *most as usize) {
+            return Err(format!("a page has {} instances, and {most} were asked for at most", instances.len()));
+        }
         self.empty = if instances.is_empty() { self.empty + 1 } else { 0 };
         for instance in &instances {
             self.bytes += weight(instance);
@@ -286,8 +303,10 @@ impl Pages {
             if cursor.len() > CURSOR {
                 return Err(format!("a cursor has {} bytes, and {CURSOR} are allowed", cursor.len()));
             }
-            if self.empty == EMPTY_PAGES {
-                return Err(format!("{EMPTY_PAGES} pages in a row without an instance, and still a next one"));
+            // Smaller pages are so many more.
+            let empty_pages = EMPTY_PAGES.saturating_mul(PAGE / self.most.unwrap_or(PAGE).clamp(1, PAGE));
+            if self.empty == empty_pages {
+                return Err(format!("{empty_pages} pages in a row without an instance, and still a next one"));
             }
             if !self.cursors.insert(cursor.clone()) {
                 return Err(format!("the cursor {cursor:.80?} occurs twice: the pages have no end"));

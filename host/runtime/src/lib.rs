@@ -37,6 +37,7 @@ mod manifest;
 mod output;
 mod plugin;
 mod state;
+mod threads;
 mod ticker;
 mod warm;
 
@@ -48,6 +49,7 @@ pub use files::{FaultAt, FileError, FileOperation, FileVerdict, FileWire};
 pub use flavor::{FlavorPlugin, FlavorReader};
 pub use instance::{InstancePlugin, InstanceReader};
 pub use manifest::{parse as parse_manifest, seal};
+pub use output::LogWire;
 pub use plugin::{Degraded, Plugin, PluginInfo, PluginKind};
 pub use warm::WarmInstance;
 
@@ -81,6 +83,16 @@ pub struct Wires {
     pub files: Option<Arc<dyn FileWire>>,
     /// Before its HTTP requests.
     pub http: Option<Arc<dyn homeostat_egress::wire::Wire>>,
+    /// Beside its log.
+    pub log: Option<Arc<dyn LogWire>>,
+}
+
+impl Wires {
+    /// Whether anything comes between.
+    fn any(&self) -> bool {
+        let Self { files, http, log } = self;
+        files.is_some() || http.is_some() || log.is_some()
+    }
 }
 
 /// A future that runs on the guests' threads. It is stopped when this is dropped.
@@ -168,7 +180,7 @@ impl Runtime {
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        Beside(self.0.guests().spawn(future))
+        Beside(self.0.threads().quick().spawn(future))
     }
 
     /// Whether guests get pooled memory. Without (too little address space), calls are several times slower.

@@ -6,8 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use data_encoding::HEXLOWER;
 use homeostat_core::grant::Manifest;
-use homeostat_core::spec::PluginSpec;
+use homeostat_core::spec::{MAX_PLUGIN_SIZE, PluginSpec};
 use sha2::{Digest, Sha256};
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::timeout;
@@ -15,8 +16,8 @@ use wasmtime::component::{Component, Linker};
 
 use crate::Wires;
 use crate::abi::{self, Linked, PACKAGE};
-use crate::cache::{Compiled, hex};
-use crate::call::{Failure, Sandbox};
+use crate::cache::Compiled;
+use crate::call::{Code, Failure, Sandbox};
 use crate::describe::PluginDescription;
 use crate::error::{CallErrorKind, LoadErrorKind};
 use crate::grant::{Access, Authority};
@@ -25,9 +26,6 @@ use crate::inspect::{self, Names, World};
 use crate::manifest;
 use crate::plugin::{Plugin, PluginInfo, PluginKind};
 use crate::state::CallState;
-
-/// The largest file that may be a plugin, in bytes.
-const SIZE: u64 = 64 << 20;
 
 /// How long the compiler may take.
 const COMPILE: Duration = Duration::from_secs(120);
@@ -55,11 +53,9 @@ pub(crate) async fn load(
     let start = Instant::now();
     let path = file.to_owned();
     let drafts = host.drafts();
-    let checked = beside(host, move || check(&path, drafts)).await??;
+    let pin = spec.sha256.clone();
+    let checked = beside(host, move || check(&path, pin, drafts)).await??;
     let Checked { bytes, digest, names, world, manifest } = checked;
-    if let Some(wanted) = spec.sha256.as_ref().filter(|wanted| **wanted != digest) {
-        return Err(LoadErrorKind::Digest { found: digest, wanted: wanted.clone() });
-    }
     let size = bytes.len() as u64;
     let (compiled, from_cache) = compiled(host, &digest, bytes, COMPILE).await?;
     let linked = match &wires.files {
@@ -73,12 +69,8 @@ pub(crate) async fn load(
     let (of_work, called, wants, given) = (host.clone(), name.to_owned(), manifest.wants.clone(), spec.clone());
     let authority = beside(host, move || Authority::new(&of_work, &called, &wants, &given)).await?;
     let authority = authority.map_err(LoadErrorKind::Grant)?;
-    let is_wired = wires.http.is_some();
-    authority.egress.interpose(wires.http);
-    let mut sandbox = Sandbox::new(host.clone(), name, &digest, linked, authority, spec.limits.clone(), compiled);
-    sandbox.checked = wires.files.is_some() || is_wired;
-    sandbox.files = wires.files;
-    let sandbox = Arc::new(sandbox);
+    let code = Code { digest: digest.as_str().into(), linked, compiled };
+    let sandbox = Arc::new(Sandbox::new(host.clone(), name, code, authority, spec.limits.clone(), wires));
     let description = describe(host, &sandbox).await?;
 
     let info = PluginInfo {
@@ -114,13 +106,17 @@ pub(crate) async fn load(
 
 /// Run blocking work where it holds up no guest.
 async fn beside<T: Send + 'static>(host: &Host, work: impl FnOnce() -> T + Send + 'static) -> Result<T, LoadErrorKind> {
-    host.guests().spawn_blocking(work).await.map_err(|error| {
+    host.threads().slow().spawn_blocking(work).await.map_err(|error| {
         if error.is_panic() { LoadErrorKind::Internal(error.to_string()) } else { LoadErrorKind::Stopped }
     })
 }
 
-fn check(path: &Path, drafts: bool) -> Result<Checked, LoadErrorKind> {
+fn check(path: &Path, pin: Option<String>, drafts: bool) -> Result<Checked, LoadErrorKind> {
     let bytes = read(path)?;
+    let digest = HEXLOWER.encode(&Sha256::digest(&bytes));
+    if let Some(wanted) = pin.filter(|pin| *pin != digest) {
+        return Err(LoadErrorKind::Digest { found: digest, wanted });
+    }
     let names = inspect::names(&bytes)?;
     let world = match inspect::world(&names, drafts) {
         Ok(world) => world,
@@ -128,7 +124,6 @@ fn check(path: &Path, drafts: bool) -> Result<Checked, LoadErrorKind> {
         Err(error) => return Err(inspect::validate(&bytes).err().unwrap_or(error)),
     };
     let manifest = manifest::read(path, &names.manifests)?;
-    let digest = hex(&Sha256::digest(&bytes));
     Ok(Checked { bytes, digest, names, world, manifest })
 }
 
@@ -144,15 +139,15 @@ fn read(path: &Path) -> Result<Vec<u8>, LoadErrorKind> {
     if !metadata.is_file() {
         return Err(LoadErrorKind::NotAFile("a device, a pipe or a socket"));
     }
-    if metadata.len() > SIZE {
-        return Err(LoadErrorKind::TooBig { size: metadata.len(), limit: SIZE });
+    if metadata.len() > MAX_PLUGIN_SIZE {
+        return Err(LoadErrorKind::TooBig { size: metadata.len(), limit: MAX_PLUGIN_SIZE });
     }
     let mut bytes = Vec::with_capacity(metadata.len() as usize);
     File::open(path)
-        .and_then(|file| file.take(SIZE + 1).read_to_end(&mut bytes))
+        .and_then(|file| file.take(MAX_PLUGIN_SIZE + 1).read_to_end(&mut bytes))
         .map_err(|error| LoadErrorKind::Unreadable(error.to_string()))?;
-    if bytes.len() as u64 > SIZE {
-        return Err(LoadErrorKind::TooBig { size: bytes.len() as u64, limit: SIZE });
+    if bytes.len() as u64 > MAX_PLUGIN_SIZE {
+        return Err(LoadErrorKind::TooBig { size: bytes.len() as u64, limit: MAX_PLUGIN_SIZE });
     }
     Ok(bytes)
 }

@@ -33,10 +33,18 @@ const SHORTEST: usize = 4;
 /// Bytes that a guest may write to a stream in one go.
 const PERMIT: usize = 64 << 10;
 
+/// Hears what a plugin writes: to its log, to standard output and to standard error.
+pub trait LogWire: Send + Sync {
+    /// A line as the guest wrote it, with the secrets that the operator is not shown. `from` is `log`, `stdout` or `stderr`;
+    /// of a line of the latter two, no more is heard than is shown.
+    fn line(&self, from: &'static str, text: &str);
+}
+
 /// The log of one plugin: lines without control characters, and no flood.
 pub(crate) struct Log {
     plugin: Arc<str>,
     window: Mutex<Window>,
+    wire: Option<Arc<dyn LogWire>>,
 }
 
 struct Window {
@@ -46,8 +54,15 @@ struct Window {
 }
 
 impl Log {
-    pub(crate) fn new(plugin: Arc<str>) -> Self {
-        Self { plugin, window: Mutex::new(Window { began: Instant::now(), lines: 0, dropped: 0 }) }
+    pub(crate) fn new(plugin: Arc<str>, wire: Option<Arc<dyn LogWire>>) -> Self {
+        Self { plugin, window: Mutex::new(Window { began: Instant::now(), lines: 0, dropped: 0 }), wire }
+    }
+
+    /// Let the wire hear a line, before anything is taken out of it.
+    fn hear(&self, from: &'static str, text: &str) {
+        if let Some(wire) = &self.wire {
+            wire.line(from, text);
+        }
     }
 
     /// Write one line. `from` says how it came: `log`, `stdout` or `stderr`.
@@ -121,6 +136,7 @@ impl Output {
 
     /// Write one line that came through the contract's log.
     pub(crate) fn line(&self, level: Level, text: &str) {
+        self.log.hear("log", text);
         self.log.line(level, "log", &self.shown(text));
     }
 
@@ -208,7 +224,9 @@ impl Output {
             Stream::Out => "stdout",
             Stream::Err => "stderr",
         };
-        self.log.line(Level::INFO, from, &self.shown(&String::from_utf8_lossy(line)));
+        let line = String::from_utf8_lossy(line);
+        self.log.hear(from, &line);
+        self.log.line(Level::INFO, from, &self.shown(&line));
     }
 }
 
@@ -294,7 +312,7 @@ mod tests {
     use super::*;
 
     fn output() -> Arc<Output> {
-        Output::new(Arc::new(Log::new("p".into())))
+        Output::new(Arc::new(Log::new("p".into(), None)))
     }
 
     #[test]
@@ -329,8 +347,28 @@ mod tests {
     }
 
     #[test]
+    fn a_wire_hears_what_nobody_is_shown() {
+        struct Heard(Mutex<Vec<(&'static str, String)>>);
+        impl LogWire for Heard {
+            fn line(&self, from: &'static str, text: &str) {
+                lock(&self.0).push((from, text.to_owned()));
+            }
+        }
+        let heard = Arc::new(Heard(Mutex::default()));
+        let output = Output::new(Arc::new(Log::new("p".into(), Some(heard.clone()))));
+        output.hide("hunter22", "token");
+        output.line(Level::INFO, "it is hunter22");
+        output.write(Stream::Err, b"hun");
+        output.write(Stream::Err, b"ter22\nend");
+        output.finish();
+        let expected = [("log", "it is hunter22"), ("stderr", "hunter22"), ("stderr", "end")];
+        assert_eq!(*lock(&heard.0), expected.map(|(from, text)| (from, text.to_owned())));
+        assert!(!output.stderr().contains("hunter22"));
+    }
+
+    #[test]
     fn a_flood_is_counted_and_not_shown() {
-        let log = Log::new("p".into());
+        let log = Log::new("p".into(), None);
         let now = Instant::now();
         let shown = (0..1000).filter(|_| log.admit(now).is_some()).count();
         assert_eq!(shown, LINES as usize);

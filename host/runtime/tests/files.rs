@@ -26,7 +26,7 @@ async fn wired(f: &Fixture, spec: &PluginSpec) -> (Arc<FaultAt>, Plugin, Instanc
     let wire = Arc::new(FaultAt::new());
     let plugin = f
         .runtime
-        .load_wired("wired", file(spec), spec, Wires { files: Some(wire.clone()), http: None })
+        .load_wired("wired", file(spec), spec, Wires { files: Some(wire.clone()), ..Wires::default() })
         .await
         .expect("loads");
     let instance = plugin.as_instance().expect("an instance plugin");

@@ -125,11 +125,14 @@ impl Call {
             Self::InstanceDestroy { id, reason } => unit(instance(plugin)?.destroy(&id, reason).await?),
             Self::InstanceList { tags, with_properties } => {
                 let listing = instance(plugin)?.list(&tags, with_properties).await?;
-                json!({
-                    "Instances": listing.instances,
-                    "Complete": listing.complete,
-                    "Findings": listing.findings,
+                aside(move || {
+                    json!({
+                        "Instances": listing.instances,
+                        "Complete": listing.complete,
+                        "Findings": listing.findings,
+                    })
                 })
+                .await
             }
             Self::FlavorValidate { properties, allocation } => {
                 let called = flavor(plugin)?;
@@ -144,6 +147,14 @@ impl Call {
             }
             Self::FlavorDrain { properties, instance } => unit(flavor(plugin)?.drain(&properties, &instance).await?),
         })
+    }
+}
+
+/// Turn over what a plugin said, which may be large, where it holds up nobody.
+async fn aside(work: impl FnOnce() -> Value + Send + 'static) -> Value {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        Err(error) => error.try_into_panic().map_or(Value::Null, |panic| std::panic::resume_unwind(panic)),
     }
 }
 

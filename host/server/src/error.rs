@@ -1,6 +1,7 @@
 //! What the host answers when it does not do what was asked.
 
 use homeostat_core::document::Diagnostic;
+pub(crate) use homeostat_core::outcome::chain;
 use homeostat_core::plan::Refusal;
 use homeostat_runtime::RuntimeError;
 use homeostat_source::FetchError;
@@ -123,16 +124,4 @@ impl HostError {
         };
         Problem { title: title.into(), status, detail: chain(self), diagnostics }
     }
-}
-
-/// An error with its causes, in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -33,7 +33,7 @@ pub mod store;
 pub mod view;
 mod watch;
 
-pub use error::{HostError, OpenError, Problem, chain};
+pub use error::{HostError, OpenError, Problem};
 pub use host::{Host, HostConfig, Until};
 pub use lock::{DocumentLock, LOCK_FILE};
 pub use registry::CandidateError;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use homeostat_core::grant::{GrantKind, Grants, Limits, Remedy};
+use homeostat_core::grant::{GrantKind, Grants, Limits};
 use homeostat_core::plugin::{LockedVersion, PluginRecord};
 use homeostat_core::spec::{PluginSource, PluginSpec};
 use homeostat_core::time::Timestamp;
@@ -265,11 +265,16 @@ impl Registry {
     /// Load a version from its kept file; where that is gone, its source may still give the same.
     async fn load_kept(&self, name: &str, spec: &PluginSpec, locked: &LockedVersion) -> Result<Plugin, CandidateError> {
         let pinned = PluginSpec { sha256: Some(locked.sha256.clone()), ..spec.clone() };
-        let (sources, digest) = (Arc::clone(&self.sources), locked.sha256.clone());
-        // A task that panicked found nothing.
-        let kept = tokio::task::spawn_blocking(move || sources.kept(&digest)).await.ok().flatten();
-        if let Some(file) = kept {
-            return Ok(self.runtime.load_file(name, &file, &pinned).await?);
+        let kept = self.sources.kept(&locked.sha256);
+        match self.runtime.load_file(name, &kept, &pinned).await {
+            Err(error) if error.kind.is_another_file() => {
+                tracing::warn!(
+                    plugin = name,
+                    "its kept file cannot be used, so its source is asked: {}",
+                    chain(&error)
+                );
+            }
+            loaded => return Ok(loaded?),
         }
         let lock = Locked {
             source: spec.source.to_string(),
@@ -294,12 +299,7 @@ impl Registry {
 fn tell_missing_dirs(plugin: &str, loaded: &Plugin, grants: &Grants) {
     for gap in loaded.info().manifest.wants.against(grants).wanted_not_granted {
         if gap.kind == GrantKind::Dir {
-            let Remedy { flag, stanza, .. } = &gap.remedy;
-            tracing::warn!(
-                target: "homeostat::grant",
-                plugin,
-                "not granted: {gap}; to allow it, add to its Grants: {stanza} (or: homeostat plugin add {plugin} ... {flag})"
-            );
+            tracing::warn!(target: "homeostat::grant", plugin, "not granted: {gap}; to allow it: {}", gap.remedy);
         }
     }
 }

@@ -4,18 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use homeostat_core::grant::{Effective, ExecGrant, Remedy, SecretSource, Wants, judge_exec};
-use homeostat_core::outcome::{ErrorCode, PluginError};
+use homeostat_core::outcome::{ErrorCode, PluginError, chain};
 use homeostat_core::spec::PluginSpec;
 use homeostat_egress::{Bounds, Egress, HostSecrets, Secrets};
 use homeostat_process::Processes;
+use serde_json::json;
 
 use crate::host::Host;
 use crate::state::CallState;
 
-mod denial;
 mod dirs;
 
-pub(crate) use denial::Denials;
 pub(crate) use dirs::Dirs;
 
 /// How much of its grants a guest gets in one call.
@@ -39,7 +38,6 @@ pub(crate) struct Authority {
     processes: Option<Processes>,
     wants: Wants,
     keeper: HostSecrets,
-    denials: Denials,
 }
 
 impl Authority {
@@ -60,12 +58,9 @@ impl Authority {
             processes: host.processes().cloned(),
             wants: wants.clone(),
             keeper: host.secrets().clone(),
-            denials: Denials::new(name),
         })
     }
-}
 
-impl Authority {
     /// What is in the wishes and in the grants.
     pub(crate) fn effective(&self) -> &Effective {
         &self.effective
@@ -78,7 +73,7 @@ impl Authority {
 
     /// The plugin's name.
     pub(crate) fn plugin(&self) -> &str {
-        self.denials.plugin()
+        self.egress.denials().plugin()
     }
 
     /// The grant by which a program may be started so.
@@ -93,21 +88,55 @@ impl Authority {
     ) -> Result<&ExecGrant, String> {
         let env: Vec<&str> = env.keys().map(String::as_str).collect();
         judge_exec(&self.exec, &self.wants.exec, program, args, &env).map_err(|denial| {
-            self.denials.told(&denial.to_string());
+            self.egress.denials().tell(&denial);
             denial.reason()
         })
+    }
+
+    /// It reaches for processes, and no program that it wants is granted: the operator is told what would allow each.
+    /// Answers with a sentence for the guest.
+    pub(crate) fn no_program(&self) -> &'static str {
+        let wants = &self.wants.exec;
+        if wants.is_empty() {
+            self.egress.denials().tell(
+                "programs were denied: the plugin's manifest does not ask for any; the plugin's manifest needs \
+                 {\"Exec\":[{\"Name\":NAME}]} in its \"Wants\"",
+            );
+            return "the plugin's manifest asks for no program (Wants.Exec)";
+        }
+        for want in wants {
+            // What is told is all that is wanted of it: with which arguments it is to be started is not known yet.
+            let _ = self.judge_exec(&want.name, &[], &BTreeMap::new());
+        }
+        "no program is granted to this plugin (Grants.Exec)"
+    }
+
+    /// It asked for something that its own manifest does not name. Answers with a sentence for the guest.
+    fn unwanted(&self, what: &str, kind: &str, name: &str) -> String {
+        let wish = json!({ kind: [{ "Name": name }] });
+        self.egress.denials().tell(format_args!(
+            "the {what} {name:?} was denied: the plugin's manifest does not ask for it; the plugin's manifest needs {wish} in \
+             its \"Wants\""
+        ));
+        format!("{name:?} is not in the plugin's manifest (Wants.{kind})")
+    }
+
+    /// It asked for something that it wants and was not granted. Answers with a sentence for the guest.
+    fn ungranted(&self, what: &str, remedy: &Remedy) -> String {
+        self.egress.denials().tell(format_args!("{what} was denied: it is not granted; to allow it: {remedy}"));
+        format!("{what} is not granted; the operator can allow it with {}", remedy.flag)
     }
 }
 
 impl CallState {
     /// A setting, where it is wanted and given.
     pub(crate) fn config(&self, name: &str) -> Option<String> {
-        let Authority { effective, wants, denials, .. } = &*self.authority;
+        let Authority { effective, wants, .. } = &*self.authority;
         if self.access == Access::Nothing {
             return None;
         }
         if !wants.config.iter().any(|it| it.name == name) {
-            denials.unwanted("Config", name);
+            self.authority.unwanted("setting", "Config", name);
             return None;
         }
         effective.config.get(name).cloned()
@@ -118,16 +147,16 @@ impl CallState {
     /// # Errors
     /// `PermissionDenied` where it is not; `Unavailable` where it cannot be read.
     pub(crate) fn secret(&self, name: &str) -> Result<String, PluginError> {
-        let Authority { effective, wants, denials, keeper, .. } = &*self.authority;
+        let Authority { effective, wants, keeper, .. } = &*self.authority;
         let source = effective.secrets.get(name).filter(|_| self.access != Access::Nothing);
         let Some(source) = source else {
             let message = if self.access == Access::Nothing {
                 "nothing is granted while the plugin describes itself".to_owned()
             } else if wants.secrets.iter().any(|it| it.name == name) {
                 let remedy = Remedy::secret(name, &SecretSource::File("PATH".into()));
-                denials.ungranted(&format!("the secret {name:?}"), &remedy)
+                self.authority.ungranted(&format!("the secret {name:?}"), &remedy)
             } else {
-                denials.unwanted("Secrets", name)
+                self.authority.unwanted("secret", "Secrets", name)
             };
             return Err(PluginError { code: ErrorCode::PermissionDenied, message, path: None, retry_after: None });
         };
@@ -136,7 +165,7 @@ impl CallState {
         // A short read, on a thread of the guests' own.
         let secret = keeper.read(source).map_err(|error| {
             tracing::warn!(
-                plugin = denials.plugin(),
+                plugin = self.authority.plugin(),
                 secret = name,
                 "a granted secret cannot be read: {}",
                 chain(&error)
@@ -148,15 +177,4 @@ impl CallState {
         self.output.hide(text, name);
         Ok(text.to_owned())
     }
-}
-
-/// An error with its causes, for one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text += &format!(": {cause}");
-        source = cause.source();
-    }
-    text
 }

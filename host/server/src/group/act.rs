@@ -42,7 +42,7 @@ async fn provision(plugins: &Plugins, record: &GroupRecord, it: &Provision) -> O
     match plugins.flavor.prepare(flavor, &base, allocation, &record.spec.id, it.slot).await {
         Ok(spec) => outcome(plugins.instance.provision(&it.name, &spec).await),
         // Nothing was asked of the provider yet, so even a call that was cut off left nothing behind.
-        Err(error) => Outcome::Failed(certain(plugin_error(error))),
+        Err(error) => Outcome::Failed(plugin_error(error)),
     }
 }
 
@@ -54,7 +54,6 @@ async fn destroy(plugins: &Plugins, record: &GroupRecord, it: &Destroy, victim: 
     if let Err(error) = drained {
         if it.drain == Drain::Must {
             // The instance lives on, drained or not, and draining again does no harm.
-            let error = certain(error);
             let message = format!("it could not be drained, so it was not destroyed: {}", error.message);
             return Outcome::Failed(PluginError { message, ..error });
         }
@@ -79,21 +78,19 @@ async fn drain(plugins: &Plugins, record: &GroupRecord, victim: &Instance) -> Re
         Ok(drained) => drained.map_err(plugin_error),
         Err(_elapsed) => {
             let message = format!("it was not drained within {}", homeostat_core::duration::format(deadline));
-            Err(PluginError { code: ErrorCode::Unavailable, message, path: None, retry_after: None })
+            Err(PluginError { code: ErrorCode::Internal, message, path: None, retry_after: None })
         }
     }
-}
-
-/// An error of a call that changes nothing: that it was cut off leaves nothing unknown.
-fn certain(error: PluginError) -> PluginError {
-    let code = if error.code == ErrorCode::Internal { ErrorCode::Unavailable } else { error.code };
-    PluginError { code, ..error }
 }
 
 fn outcome<T>(result: Result<T, CallError>) -> Outcome {
     match result {
         Ok(_) => Outcome::Done,
         Err(error) if error.effect_unknown() => Outcome::Unknown(plugin_error(error)),
-        Err(error) => Outcome::of(plugin_error(error)),
+        Err(error) => match plugin_error(error) {
+            // The plugin was not called at all.
+            error if error.code == ErrorCode::Internal => Outcome::Failed(error),
+            error => Outcome::of(error),
+        },
     }
 }

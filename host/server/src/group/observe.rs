@@ -80,15 +80,37 @@ pub(crate) async fn judge(
     stream::iter(batches).buffered(BATCHES).concat().await
 }
 
-/// A failed call as the planner understands it: what the plugin said, or else that its effect is unknown.
+/// A failed call as the planner understands it: what the plugin said, or else `internal`. A plugin that crashes does not
+/// ask for patience, as a provider that throttles does: the clock of a rollout runs on.
 pub(crate) fn plugin_error(error: CallError) -> PluginError {
     let message = chain(&error);
     match (error.plugin_error(), &error.kind) {
         (Some(said), _) => PluginError { message, ..said.clone() },
-        // It was not called, so there is no effect.
+        // It is called again as soon as it may be.
         (None, CallErrorKind::Degraded { retry_after, .. }) => {
-            PluginError { code: ErrorCode::Unavailable, message, path: None, retry_after: Some(*retry_after) }
+            PluginError { code: ErrorCode::Internal, message, path: None, retry_after: Some(*retry_after) }
         }
         (None, _) => PluginError { code: ErrorCode::Internal, message, path: None, retry_after: None },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use homeostat_core::backoff::Backoff;
+    use homeostat_core::time::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn a_plugin_that_is_left_alone_asks_for_no_patience() {
+        let rest = Duration::from_secs(40);
+        let kind = CallErrorKind::Degraded { retry_after: rest, reason: "it crashed".into() };
+        let error = plugin_error(CallError { plugin: "p".into(), function: "provision", kind });
+        assert!(error.message.contains("it crashed"), "{}", error.message);
+        let backoff = Backoff::after(None, error, Timestamp(0), 0);
+        assert!(!backoff.is_throttled());
+        assert_eq!(backoff.until, Some(Timestamp(0).after(rest)));
     }
 }

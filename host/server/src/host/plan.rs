@@ -3,6 +3,7 @@
 //! Whatever is asked of plugins here is asked through readers: they have no functions that change anything, and their
 //! directories are opened read-only.
 
+use data_encoding::HEXLOWER;
 use homeostat_core::ledger::Ledger;
 use homeostat_core::observed::{Instance, Observation};
 use homeostat_core::plan::{Desired, forecast};
@@ -175,6 +176,5 @@ fn fingerprint(instances: &[Instance], ledger: &Ledger) -> String {
         .chain(ledger.removing.keys().map(|it| format!("-{it}")))
         .collect();
     lines.sort_unstable();
-    let digest = Sha1::digest(lines.join("\n").as_bytes());
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    HEXLOWER.encode(&Sha1::digest(lines.join("\n").as_bytes()))
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use homeostat_core::grant::Gap;
 use homeostat_core::plugin::{CRASHES, PluginRecord};
 use homeostat_core::record::GroupRecord;
-use homeostat_core::spec::{GroupSpec, OnPluginChange, PluginSpec, VictimOrder};
+use homeostat_core::spec::{GroupSpec, MAX_PLUGIN_SIZE, OnPluginChange, PluginSpec, VictimOrder};
 use homeostat_runtime::{Plugin, Trouble};
 use homeostat_source::{Locked, Lookup};
 use tokio::sync::broadcast;
@@ -369,7 +369,7 @@ pub(super) async fn watch_files(host: Weak<Inner>) {
 /// The SHA-256 of a file that is not too large for a plugin. Blocks.
 fn digest(file: &Path) -> Option<String> {
     let size = std::fs::metadata(file).ok()?.len();
-    let bytes = (size <= homeostat_source::SIZE).then(|| std::fs::read(file)).and_then(Result::ok)?;
+    let bytes = (size <= MAX_PLUGIN_SIZE).then(|| std::fs::read(file)).and_then(Result::ok)?;
     Some(homeostat_source::sha256(&bytes))
 }
 

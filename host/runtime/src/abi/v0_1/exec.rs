@@ -13,8 +13,8 @@ use crate::state::CallState;
 
 impl exec::Host for CallState {
     async fn start(&mut self, key: String, command: exec::Command, note: String) -> Result<exec::Process, wit::Error> {
-        let supervised = self.supervised().map_err(said)?;
         let command = self.command(request(command)?).map_err(said)?;
+        let supervised = self.supervised().map_err(said)?;
         supervised.start(key, command, note).await.map(process).map_err(said)
     }
 
