@@ -2,10 +2,12 @@
 //!
 //! Nothing of homeostat is linked into these tests: they type what a user types, and look at what a user sees.
 
+mod errand;
 mod process;
 mod registry;
 mod rest;
 mod run;
+mod service;
 mod until;
 mod variant;
 mod watch;
@@ -17,6 +19,7 @@ pub use process::Process;
 pub use registry::Registry;
 pub use rest::{Fault, Rest};
 pub use run::Run;
+pub use service::{Asked, Authority, Reply, Service};
 pub use until::{LONG, until, until_eq};
 pub use variant::Variant;
 pub use watch::{Seen, Watch};

@@ -34,6 +34,9 @@ struct Api {
     faults: VecDeque<(Option<Method>, Fault)>,
     requests: Vec<String>,
     partial: bool,
+    revives: bool,
+    /// The machine that the last request deleted, where machines come back.
+    deleted: Option<(String, Value)>,
 }
 
 type Shared = Arc<Mutex<Api>>;
@@ -113,6 +116,12 @@ impl Rest {
         lock(&self.api).partial = partial;
     }
 
+    /// Whether machines come back: one that is looked at by the very next request after it was deleted is there again, once
+    /// that request is answered with 404. So does a store that repairs old copies when they are read.
+    pub fn revive(&self, revives: bool) {
+        lock(&self.api).revives = revives;
+    }
+
     /// The machines, by name.
     pub fn machines(&self) -> BTreeMap<String, Value> {
         lock(&self.api).machines.clone()
@@ -147,10 +156,17 @@ fn lock(api: &Shared) -> MutexGuard<'_, Api> {
 
 /// Credentials and faults, before and after what is asked is done.
 async fn gate(State(api): State<Shared>, request: Request, next: Next) -> Response {
+    let mut revived = None;
     let fault = {
         let mut api = lock(&api);
         let line = format!("{} {}", request.method(), request.uri());
         api.requests.push(line);
+        if let Some((name, machine)) = api.deleted.take()
+            && request.method() == Method::GET
+            && request.uri().path().ends_with(&format!("/{name}"))
+        {
+            revived = Some((name, machine));
+        }
         let meant = |(only, _): &(Option<Method>, Fault)| only.as_ref().is_none_or(|it| it == request.method());
         let next = api.faults.iter().position(meant);
         next.and_then(|it| api.faults.remove(it)).map(|(_, fault)| fault)
@@ -159,6 +175,14 @@ async fn gate(State(api): State<Shared>, request: Request, next: Next) -> Respon
     if bears != Some(&format!("Bearer {TOKEN}")) {
         return refusal(StatusCode::UNAUTHORIZED, "no token, or another one");
     }
+    let response = answer(fault, request, next).await;
+    if let Some((name, machine)) = revived {
+        lock(&api).machines.insert(name, machine);
+    }
+    response
+}
+
+async fn answer(fault: Option<Fault>, request: Request, next: Next) -> Response {
     match fault {
         None => next.run(request).await,
         Some(Fault::Status(status, retry_after)) => {
@@ -218,8 +242,12 @@ async fn show(State(api): State<Shared>, Path(name): Path<String>) -> Response {
 }
 
 async fn destroy(State(api): State<Shared>, Path(name): Path<String>) -> Response {
-    match lock(&api).machines.remove(&name) {
-        Some(_) => StatusCode::NO_CONTENT.into_response(),
+    let mut api = lock(&api);
+    match api.machines.remove(&name) {
+        Some(machine) => {
+            api.deleted = api.revives.then_some((name, machine));
+            StatusCode::NO_CONTENT.into_response()
+        }
         None => refusal(StatusCode::NOT_FOUND, "no such machine"),
     }
 }
@@ -295,5 +323,12 @@ mod tests {
         assert_eq!(ask(&rest, &Method::DELETE, "/v1/machines/web-1", "", ""), None);
         assert_eq!(ask(&rest, &Method::GET, "/v1/machines/web-2", "", "").unwrap().0, 429);
         assert_eq!(ask(&rest, &Method::GET, "/v1/machines/web-1", "", "").unwrap().0, 404);
+
+        let one = |method: Method| ask(&rest, &method, "/v1/machines/web-2", "", "").unwrap().0;
+        rest.revive(true);
+        assert_eq!([one(Method::DELETE), one(Method::GET), one(Method::GET)], [204, 404, 200]);
+        assert_eq!(one(Method::DELETE), 204);
+        assert_eq!(ask(&rest, &Method::GET, "/v1/machines", "", "").unwrap().0, 200);
+        assert_eq!([one(Method::GET), one(Method::GET)], [404, 404]);
     }
 }

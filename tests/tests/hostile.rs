@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use homeostat_tests::{LONG, World, group, plugin, until, until_eq};
 use rustix::process::Signal;
@@ -130,8 +130,12 @@ fn the_others_go_on_the_operator_is_told_and_it_ends_by_itself() {
         world.remove(&format!("w-{word}/list"));
     }
     for (word, ..) in DEEDS {
-        // Groups wait longer after each failure, and plugins that crash do.
-        until_eq(&format!("{word} is itself again"), "converged".into(), || world.describe(word)["Status"].clone());
+        // Groups wait longer after each failure, and plugins that crash for up to a minute.
+        let began = Instant::now();
+        while world.describe(word)["Status"] != "converged" {
+            assert!(began.elapsed() < LONG * 4, "{word} is not itself again: {}", world.why(word));
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
     until("no plugin is degraded", || listed(&world).values().all(|it| !it.contains("degraded")).then_some(()));
     assert_eq!(kept(&world), before);

@@ -180,6 +180,35 @@ fn canaries_that_are_not_liked_are_taken_back() {
 }
 
 #[test]
+fn a_plugin_that_crashes_does_not_stop_the_clock() {
+    let (world, _host) = start();
+    let updating = json!({"HealthyDeadline": "1s", "ProgressDeadline": "5s"});
+    // Two groups, so that one meets the plugin when it is left alone because of the other's calls.
+    let stack = |init: &str| {
+        let groups = ["one", "two"].map(|id| {
+            let mut group = group(id, 2, init);
+            group["Properties"]["Instance"] = json!({"Plugin": "crashing", "Properties": {"Init": init}});
+            group["Properties"]["Updating"] = updating.clone();
+            group
+        });
+        let mut plugins = world.plugins();
+        plugins["crashing"] = world.hostile_plugin("w");
+        world.document("stack.json", &json!({"Plugins": plugins, "Groups": groups}));
+    };
+    stack("a");
+    world.run("group commit stack.json --wait --timeout 30s").ok();
+    world.put("w/provision", "trap");
+    stack("b");
+    world.run("group commit stack.json").ok();
+    for id in ["one", "two"] {
+        until("its rollout is paused", || {
+            world.run(&format!("group why {id}")).stdout.contains("no new instance became healthy for 5s").then_some(())
+        });
+    }
+    assert!(world.run("plugin ls").ok().stdout.contains("degraded: provision crashed too often"));
+}
+
+#[test]
 fn a_revision_that_does_not_work_goes_back_by_itself() {
     let (world, _host) = start();
     let updating = json!({

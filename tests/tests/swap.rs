@@ -462,3 +462,30 @@ fn a_restart_needs_nothing_but_what_the_host_has_kept() {
     heals(&world, "web");
     world.run("plugin swap file").ends_with(1).complains("there is no such file");
 }
+
+#[test]
+fn a_kept_file_that_was_damaged_comes_from_its_source_again_and_from_nothing_else() {
+    let world = World::new();
+    versions(&world, 2);
+    let host = world.serve();
+    stack(&world, &[group("web", 3, "a")]);
+    commit(&world);
+    let (before, first) = (world.fingerprint(), digest(&world, "v1.wasm"));
+    let kept = world.path(&format!("state/plugins/sha256/{first}.wasm"));
+    let whole = fs::read(&kept).unwrap();
+    host.stop(Signal::TERM).ok();
+    fs::write(&kept, &whole[..whole.len() / 2]).unwrap();
+    let host = world.serve();
+    world.until_converged("web");
+    assert_eq!((in_use(&world, "file"), world.fingerprint()), (first, before.clone()));
+    assert!(fs::read(&kept).unwrap() == whole, "it was not mended");
+    heals(&world, "web");
+
+    let before = world.fingerprint();
+    host.stop(Signal::TERM).ok();
+    fs::write(&kept, "rubbish").unwrap();
+    fs::copy(world.path("v2.wasm"), world.path("v1.wasm")).unwrap();
+    let _host = world.serve();
+    world.until_why("web", "expected sha256");
+    assert_eq!(world.fingerprint(), before);
+}

@@ -20,7 +20,7 @@ pub(crate) fn list(request: &ListRequest) -> Result<Page, Error> {
     if let Some(cursor) = &request.cursor {
         ids.retain(|id| if broken("page-duplicates") { id >= cursor } else { id > cursor });
     }
-    let limit = PAGE.min(request.limit as usize);
+    let limit = if broken("ignores-limit") { PAGE } else { PAGE.min(request.limit as usize) };
     let mut page = Page { instances: vec![], next: None, complete: true, findings: vec![] };
     let mut ids = ids.into_iter().peekable();
     while let Some(id) = ids.next() {

@@ -5,8 +5,8 @@ use std::io::{self, ErrorKind};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use crate::bindings::homeostat::plugin::secrets;
 use crate::bindings::homeostat::plugin::types::{Error, ErrorCode, InstanceSpec};
+use crate::bindings::homeostat::plugin::{log, secrets};
 use crate::record::Record;
 use crate::{broken, error, random};
 
@@ -64,6 +64,12 @@ pub(crate) fn provision(name: &str, spec: &InstanceSpec) -> Result<String, Error
     if broken("leaks-secret") {
         fs::write(format!("{ROOT}/.{name}.request"), format!("Authorization: Bearer {token}"))
             .map_err(|it| failed(&it))?;
+    }
+    if broken("logs-secret") {
+        log::log(log::Level::Debug, &format!("asking with the token {token}"));
+    }
+    if broken("prints-secret") {
+        eprintln!("asking with the token {token}");
     }
     let lock = Lock::take(name)?;
     let made = make(name, spec);
