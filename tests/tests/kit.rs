@@ -339,7 +339,7 @@ fn programs_that_a_plugin_is_granted_run_while_it_is_checked_and_no_longer() {
     world.document(
         "check.json",
         &json!({
-            "Properties": {"Args": [seconds]},
+            "Valid": [{"Args": [seconds]}],
             "Grants": {"Exec": {"worker": {"Path": "/bin/sleep", "Args": [[seconds]]}}},
         }),
     );

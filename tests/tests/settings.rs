@@ -20,7 +20,7 @@ fn a_setting_that_is_wanted_and_given_is_what_the_plugin_gets() {
     let before = world.fingerprint();
     assert_eq!(ask(), json!({"region": "eu-1", "zone": null, "colour": null, "": null}));
     // No grant helps with what the manifest does not ask for.
-    let said = host.of_grants("\"colour\" is not in the plugin's manifest");
+    let said = host.of_grants("the setting \"colour\" was denied: the plugin's manifest does not ask for it");
     assert_eq!(said.len(), 1, "{said:#?}");
     let shown = world.run("plugin inspect it").ok();
     shown.prints("granted without effect, not wanted: the setting colour").prints("--allow-config zone=");
