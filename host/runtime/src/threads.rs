@@ -18,14 +18,15 @@ use tokio::task::JoinHandle;
 
 use crate::cpu;
 
-/// The CPU time that a plugin which has rested may take on the quick threads: enough to list thousands of instances.
+/// The CPU time that a plugin which has rested may take on the quick threads: as much as thousands of short calls.
 const BURST: Duration = Duration::from_millis(50);
-
-/// The CPU time that one call may take there: what comes after it may be long, and not all of it can be interrupted.
-const SHORT: Duration = Duration::from_millis(3);
 
 /// How much of it comes back in a second. A hundred plugins that never rest take one processor's worth of the quick threads.
 const RATE: Duration = Duration::from_millis(10);
+
+/// The CPU time that one call may take on the quick threads: what comes after it may be long, and not all of it can be
+/// interrupted.
+const SHORT: Duration = Duration::from_millis(3);
 
 /// The niceness of the slow threads (sched(7)): about a tenth of the weight of the others.
 const NICE: i32 = 10;
