@@ -1,10 +1,10 @@
 //! The threads that guests run on: quick ones, and slow ones for those that compute much.
 //!
 //! Each plugin has credit: CPU time that its calls may take on the quick threads. It comes back slowly. A call whose plugin
-//! has none left goes on on the slow threads, which the kernel runs at a lower priority than all others of the host. So
-//! guests that compute for as long as they may, however many, hardly delay a plugin that computes little: the idea of the
-//! multilevel feedback queue (Corbató, Merwin-Daggett, Daley: An Experimental Time-Sharing System, 1962). Where nobody else
-//! wants the processor, a slow thread is as fast as a quick one.
+//! has none left goes on on the slow threads, where it waits for others like it. So guests that compute for as long as they
+//! may, however many, hardly delay a plugin that computes little: the idea of the multilevel feedback queue (Corbató,
+//! Merwin-Daggett, Daley: An Experimental Time-Sharing System, 1962). The kernel gives both the same priority: with a lower
+//! one, a slow thread that is put aside in the middle of a write has everybody wait who writes to the same file system.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -28,9 +28,6 @@ const RATE: Duration = Duration::from_millis(10);
 /// interrupted.
 const SHORT: Duration = Duration::from_millis(3);
 
-/// The niceness of the slow threads (sched(7)): about a tenth of the weight of the others.
-const NICE: i32 = 10;
-
 /// The threads of all guests. The last handle may be dropped anywhere, on one of these threads too.
 pub(crate) struct Threads {
     quick: Pool,
@@ -50,7 +47,7 @@ impl Threads {
             builder
         };
         let quick = Pool(Some(pool("guest").build()?));
-        let slow = Pool(Some(pool("guest-slow").on_thread_start(be_nice).build()?));
+        let slow = Pool(Some(pool("guest-slow").build()?));
         Ok(Self { quick, slow })
     }
 
@@ -166,13 +163,6 @@ impl Drop for Pool {
     }
 }
 
-/// Lower the priority of this thread: on Linux, "this process" is the calling thread alone (setpriority(2)).
-fn be_nice() {
-    if let Err(error) = rustix::process::nice(NICE) {
-        tracing::warn!(%error, "guests that compute much get no lower priority");
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
@@ -226,17 +216,6 @@ mod tests {
         spent.update(BURST * 2);
         drop(threads.run(&Arc::new(spent), async move { send.send(here()).expect("is received") }));
         assert_eq!(receive.recv().expect("ends"), "guest-slow");
-    }
-
-    #[test]
-    fn slow_threads_have_a_lower_priority() {
-        let threads = Threads::start(1).expect("threads");
-        let niceness = |handle: &Handle| {
-            let (send, receive) = mpsc::channel();
-            handle.spawn(async move { send.send(rustix::process::nice(0)).expect("is received") });
-            receive.recv().expect("ends").expect("a number")
-        };
-        assert_eq!(niceness(threads.slow()) - niceness(threads.quick()), NICE);
     }
 
     #[test]
