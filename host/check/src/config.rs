@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str, secrets: &[&str]) -> Result<Config, ConfigError> {
-        Config::read(&Source { name: "check.json", text, base_dir: Path::new("/work/plugin") }, secrets)
+        Config::read(&Source { name: "check.json", text, base_dir: Path::new("/srv/plugin") }, secrets)
     }
 
     #[test]
@@ -110,11 +110,11 @@ mod tests {
             "Exec": {"web": {"Path": "./web"}}}}"#;
         let config = read(text, &[]).expect("is right");
         let Grants { http, dirs, secrets, exec, .. } = &config.grants;
-        let here = |path: &str| PathBuf::from("/work/plugin").join(path);
+        let here = |path: &str| PathBuf::from("/srv/plugin").join(path);
         assert_eq!(config.previous, Some(here("old.wasm")));
         assert_eq!(http[0].roots, Some(here("ca.pem")));
         let client = http[0].client.as_ref().expect("a client");
-        assert_eq!((&client.cert, &client.key), (&here("c.pem"), &PathBuf::from("/work/k.pem")));
+        assert_eq!((&client.cert, &client.key), (&here("c.pem"), &PathBuf::from("/srv/k.pem")));
         assert_eq!(http[1].via, Some(Route::Unix(here("run/docker.sock"))));
         assert_eq!(http[2].via.as_ref().map(ToString::to_string).as_deref(), Some("127.0.0.1:80"));
         assert_eq!((&dirs[0].host, &dirs[1].host), (&here("machines"), &PathBuf::from("/abs")));

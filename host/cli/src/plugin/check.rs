@@ -10,7 +10,7 @@ use homeostat_check::{CannotRun, CheckReport, Config, ConfigError, Id, Level, Op
 use homeostat_core::document::Source;
 use homeostat_core::grant::{Grants, HttpGrant};
 use homeostat_core::outcome::chain;
-use homeostat_process::{Processes, Supervisor};
+use homeostat_process::{ExecError, Processes, Supervisor};
 use tempfile::TempDir;
 
 use super::{GrantArgs, LimitArgs};
@@ -95,22 +95,36 @@ impl Programs {
     }
 
     /// End what the plugin has left running: the checks have told of it.
-    fn end(&self) {
-        let ended = Processes::open(self.0.path(), Supervisor::default()).and_then(|processes| {
+    async fn end(&self) {
+        let ended: Result<_, ExecError> = async {
+            let processes = Processes::open(self.0.path(), Supervisor::default())?;
             let left = || processes.list(homeostat_check::NAME, None, usize::MAX);
             for process in left()? {
                 processes.stop(homeostat_check::NAME, &process.key)?;
             }
             let begun = Instant::now();
             while !left()?.is_empty() && begun.elapsed() < FAREWELL {
-                std::thread::sleep(Duration::from_millis(10));
+                tokio::time::sleep(Duration::from_millis(10)).await;
             }
-            Ok(left()?.len())
-        });
+            left()
+        }
+        .await;
         match ended {
-            Ok(0) => {}
-            Ok(left) => out::note(&format!("{left} programs that the plugin started do not end")),
-            Err(error) => out::note(&format!("programs that the plugin started may run on: {}", chain(&error))),
+            Ok(left) if left.is_empty() => {}
+            Ok(left) => {
+                let named = left
+                    .iter()
+                    .map(|it| it.pid.map_or_else(|| it.key.clone(), |pid| format!("{} (pid {pid})", it.key)));
+                let named = named.collect::<Vec<_>>().join(", ");
+                out::note(&format!("programs that the plugin started do not end: {named}; end them by hand"));
+            }
+            Err(error) => {
+                let dir = self.0.path().display();
+                let why = chain(&error);
+                out::note(&format!(
+                    "programs that the plugin started, kept in {dir}, may run on: {why}; look for them with ps"
+                ));
+            }
         }
     }
 }
@@ -137,7 +151,7 @@ impl Check {
             out::note("stopping: what was made is being destroyed");
         };
         let report = homeostat_check::check(&runtime, &file, options, &seen, stop).await;
-        programs.end();
+        programs.end().await;
         let report = report.map_err(cannot_run)?;
         match format {
             Format::Human => out::print(&report.closing())?,
