@@ -18,8 +18,8 @@ use tokio::task::JoinHandle;
 
 use crate::cpu;
 
-/// The CPU time that a plugin which has rested may take on the quick threads: as much as thousands of short calls.
-const BURST: Duration = Duration::from_millis(50);
+/// The CPU time that a plugin which has rested may take on the quick threads: as much as making thousands of instances.
+const BURST: Duration = Duration::from_millis(200);
 
 /// How much of it comes back in a second. A hundred plugins that never rest take one processor's worth of the quick threads.
 const RATE: Duration = Duration::from_millis(10);
@@ -35,20 +35,21 @@ pub(crate) struct Threads {
 }
 
 impl Threads {
-    /// Start so many of each.
+    /// Start so many quick threads, and one slow thread fewer: a processor stays free of guests that compute without end, for
+    /// the host, for the system's own work on what the host writes, and for the quick ones.
     ///
     /// # Errors
     /// Where the system gives none.
     pub(crate) fn start(count: usize) -> io::Result<Self> {
-        let pool = |name: &str| {
+        let pool = |name: &str, count: usize| {
             let mut builder = Builder::new_multi_thread();
             // Guests that compute come back to their own queue: look at new calls, and at timers, between any of them.
             builder.worker_threads(count).thread_name(name).global_queue_interval(1).event_interval(4).enable_all();
             builder
         };
-        let quick = Pool(Some(pool("guest").build()?));
-        let slow = Pool(Some(pool("guest-slow").build()?));
-        Ok(Self { quick, slow })
+        let (quick, slow) =
+            (pool("guest", count).build()?, pool("guest-slow", count.saturating_sub(1).max(1)).build()?);
+        Ok(Self { quick: Pool(Some(quick)), slow: Pool(Some(slow)) })
     }
 
     /// For what is short.

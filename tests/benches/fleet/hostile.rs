@@ -49,6 +49,7 @@ pub(crate) fn measure() {
     let host = Host::start();
     commit(&host);
     let quiet = look(&host, "nothing else at work");
+    let busy = beside_spinners(|| look(&host, "a busy machine"));
     let (stop, calls) = (AtomicBool::new(false), AtomicU64::new(0));
     let hostile = thread::scope(|scope| {
         for (in_list, deed) in DEEDS {
@@ -72,6 +73,20 @@ pub(crate) fn measure() {
         hostile
     });
     println!("slip of a healing, p99 beyond p99: {:+.1} ms (at most 10)", (hostile - quiet) * 1e3);
+    println!("on a machine whose processors are kept busy by others: {:+.1} ms", (busy - quiet) * 1e3);
+}
+
+/// Measure while every processor has something else to do: what the machine itself, and whoever shares it, takes.
+fn beside_spinners<T>(measure: impl FnOnce() -> T) -> T {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| while !stop.load(Ordering::Relaxed) {});
+        }
+        let measured = measure();
+        stop.store(true, Ordering::Relaxed);
+        measured
+    })
 }
 
 /// Heal again and again, ask the API beside it, and answer with the p99 of a healing in seconds.
