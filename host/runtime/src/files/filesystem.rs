@@ -305,7 +305,13 @@ impl HostDescriptor for Files<'_> {
 impl HostDirectoryEntryStream for Files<'_> {
     async fn read_directory_entry(&mut self, entries: Entries) -> FsResult<Option<DirectoryEntry>> {
         let after = self.begin_on("read-directory-entry", &entries)?;
-        after.end(self.files.read_directory_entry(entries).await)
+        loop {
+            match self.files.read_directory_entry(Entries::new_borrow(entries.rep())).await {
+                // It was removed while the directory was read: wasmtime-wasi looks at each entry after it has its name.
+                Err(error) if error.downcast_ref() == Some(&ErrorCode::NoEntry) => {}
+                entry => return after.end(entry),
+            }
+        }
     }
 
     fn drop(&mut self, entries: Entries) -> wasmtime::Result<()> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -20,7 +21,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpC
 use crate::files::filesystem::files;
 use crate::files::{CutOff, FaultAt, FileError, FileOperation, FileTap, FileVerdict, HasFileTap, add_to_linker};
 
-use types::{Host as _, HostDescriptor, HostDirectoryEntryStream as _};
+use types::{Host as _, HostDescriptor, HostDirectoryEntryStream};
 
 struct State {
     wasi: WasiCtx,
@@ -407,6 +408,36 @@ async fn a_handle_that_the_guest_never_gets_takes_no_place() {
     }
     assert!(matches!(&seen[..], [Ok(Some(_)), Err(ErrorCode::Io), Ok(Some(_)), Ok(None)]), "{seen:?}");
     assert_eq!(wire.hit().and_then(|operation| operation.path).as_deref(), Some("/d"));
+}
+
+#[tokio::test]
+async fn what_goes_while_a_directory_is_read_is_left_out() {
+    let dir = made();
+    fs::write(dir.path().join("stays"), "").expect("a file");
+    let stop = Arc::new(AtomicBool::new(false));
+    let (path, until) = (dir.path().to_owned(), stop.clone());
+    let churn = std::thread::spawn(move || {
+        while !until.load(Ordering::Relaxed) {
+            let passing: Vec<_> = (0..8).map(|n| path.join(format!("passing-{n}"))).collect();
+            passing.iter().for_each(|it| fs::write(it, "").expect("a file"));
+            passing.iter().for_each(|it| fs::remove_file(it).expect("is removed"));
+        }
+    });
+    let mut state = State::new(dir.path(), "/d", None);
+    let directory = preopens::Host::get_directories(&mut files(&mut state)).expect("is listed").remove(0).0;
+    for _ in 0..2_000 {
+        let entries = files(&mut state).read_directory(Resource::new_own(directory.rep())).await.expect("opens");
+        let mut seen = Vec::new();
+        while let Some(entry) =
+            files(&mut state).read_directory_entry(Resource::new_own(entries.rep())).await.expect("is read")
+        {
+            seen.push(entry.name);
+        }
+        assert!(seen.iter().any(|it| it == "stays"), "{seen:?}");
+        HostDirectoryEntryStream::drop(&mut files(&mut state), entries).expect("is closed");
+    }
+    stop.store(true, Ordering::Relaxed);
+    churn.join().expect("ends");
 }
 
 #[tokio::test]
