@@ -52,6 +52,7 @@ pub(crate) fn measure() {
     let busy = beside_spinners(|| look(&host, "a busy machine"));
     let (stop, calls) = (AtomicBool::new(false), AtomicU64::new(0));
     let hostile = thread::scope(|scope| {
+        let _stop = Stop(&stop);
         for (in_list, deed) in DEEDS {
             // A list that is well-formed and false has its group made again and again, which is another matter.
             if deed != "many-tags" {
@@ -69,7 +70,6 @@ pub(crate) fn measure() {
             before.0,
             host.resident()
         );
-        stop.store(true, Ordering::Relaxed);
         hostile
     });
     println!("slip of a healing, p99 beyond p99: {:+.1} ms (at most 10)", (hostile - quiet) * 1e3);
@@ -87,16 +87,26 @@ fn beside_spinners<T>(measure: impl FnOnce() -> T) -> T {
                 }
             });
         }
-        let measured = measure();
-        stop.store(true, Ordering::Relaxed);
-        measured
+        // Also where measuring panics: the spinners are waited for.
+        let _stop = Stop(&stop);
+        measure()
     })
+}
+
+/// Says that it is over when it is dropped.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Heal again and again, ask the API beside it, and answer with the p99 of a healing in seconds.
 fn look(host: &Host, when: &str) -> f64 {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
+        let asked_enough = Stop(&stop);
         let asking = scope.spawn(|| {
             let mut client = Client::connect(&socket(host));
             let mut times = Vec::new();
@@ -119,7 +129,7 @@ fn look(host: &Host, when: &str) -> f64 {
             until_all_are_there(host);
             times.push(began.elapsed());
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(asked_enough);
         let asked = asking.join().expect("ends");
         report(&format!("deletion to replacement, {when}"), times.clone());
         report(&format!("GET /v1/groups, {when}"), asked);

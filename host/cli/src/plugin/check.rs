@@ -23,6 +23,8 @@ use crate::{input, out};
 
 /// How long programs that the plugin left running may take to end.
 const FAREWELL: Duration = Duration::from_secs(20);
+/// The time between two looks whether they have.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// The run's id where a tape is written or played: names have to be the same each time.
 const ON_TAPE: &str = "tape";
@@ -98,15 +100,18 @@ impl Programs {
     async fn end(&self) {
         let ended: Result<_, ExecError> = async {
             let processes = Processes::open(self.0.path(), Supervisor::default())?;
-            let left = || processes.list(homeostat_check::NAME, None, usize::MAX);
-            for process in left()? {
+            let list = || processes.list(homeostat_check::NAME, None, usize::MAX);
+            let mut left = list()?;
+            for process in &left {
                 processes.stop(homeostat_check::NAME, &process.key)?;
             }
             let begun = Instant::now();
-            while !left()?.is_empty() && begun.elapsed() < FAREWELL {
-                tokio::time::sleep(Duration::from_millis(10)).await;
+            // A supervisor tells nobody that its program has ended.
+            while !left.is_empty() && begun.elapsed() < FAREWELL {
+                tokio::time::sleep(LOOK).await;
+                left = list()?;
             }
-            left()
+            Ok(left)
         }
         .await;
         match ended {
@@ -122,7 +127,7 @@ impl Programs {
                 let dir = self.0.path().display();
                 let why = chain(&error);
                 out::note(&format!(
-                    "programs that the plugin started, kept in {dir}, may run on: {why}; look for them with ps"
+                    "programs that the plugin started may run on: {why}; end those that `ps` shows below a supervisor of {dir}"
                 ));
             }
         }
